@@ -1,0 +1,101 @@
+"""How xpnn is checked: `nox` alone runs what a change must pass; `nox --list` shows the rest.
+
+Options of pytest go after `--`: `nox -s tests -- -k optimizers`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|venv"  # uv where it is installed
+
+
+def gpu_is_here() -> bool:
+    """Whether an NVIDIA driver has a card: only then are the CUDA tests one of the default sessions."""
+    return Path("/dev/nvidia0").exists() or bool(nvidia_smi("--list-gpus"))
+
+
+def nvidia_smi(*options: str) -> str:
+    """What nvidia-smi prints; nothing where it is missing or fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    done = subprocess.run([program, *options], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def install(session: nox.Session, *more: str) -> None:
+    """Install the test tools, `more`, and the wheel that is built from the tree: never the tree itself."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "test"), *DEPENDENCIES, *more)
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--no-isolation", f"--outdir={folder}", silent=True)
+        session.install("--no-deps", *map(str, Path(folder).glob("*.whl")))
+
+
+def run_pytest(session: nox.Session, devices: str, *arguments: str) -> None:
+    """Run pytest in tests/, where the tree's own xpnn can't be found: what is tested is what is installed."""
+    environment = {"XPNN_TEST_DEVICES": devices}
+    if "XPNN_DATA_DIR" in os.environ:  # absolute, since the tests run in another folder
+        environment["XPNN_DATA_DIR"] = str(Path(os.environ["XPNN_DATA_DIR"]).absolute())
+    session.chdir(ROOT / "tests")
+    session.run("pytest", *arguments, *session.posargs, env=environment)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on the CPU and on the fake device, with this Python."""
+    install(session)
+    run_pytest(session, "cpu,fake")
+
+
+@nox.session(default=False, python=nox.project.python_versions(PYPROJECT))
+def matrix(session: nox.Session) -> None:
+    """Run the tests with every Python that the classifiers name; a missing one is skipped (an error with CI set)."""
+    install(session)
+    run_pytest(session, "cpu,fake")
+
+
+@nox.session(default=False)
+def floors(session: nox.Session) -> None:
+    """Run the tests with the oldest dependencies that pyproject.toml allows; with Python 3.11 or 3.12."""
+    install(session, *(dependency.replace(">=", "==") for dependency in DEPENDENCIES))
+    run_pytest(session, "cpu,fake")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, and who imports whom."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"), *DEPENDENCIES)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports", "--no-logo", "--no-cache", env={"PYTHONPATH": str(ROOT / "cli")})
+
+
+@nox.session(default=False)
+def cupy_names(session: nox.Session) -> None:
+    """Compare with the real CuPy, which needs no GPU to be imported, and meet its real errors without a driver."""
+    install(session, *PYPROJECT["project"]["optional-dependencies"]["cuda12x"])
+    run_pytest(session, "cpu,fake", "test_cupy_names.py", "test_backend.py")
+
+
+@nox.session(default=gpu_is_here())
+def tests_cuda(session: nox.Session) -> None:
+    """Run the tests on the GPU, with the CuPy for its driver and CUDA's libraries from PyPI."""
+    version = re.search(r"CUDA Version: (\d+)", nvidia_smi())
+    extra = "cuda13x" if version and int(version[1]) >= 13 else "cuda12x"
+    (cupy,) = PYPROJECT["project"]["optional-dependencies"][extra]
+    install(session, cupy.replace(">=", "[ctk]>="))
+    run_pytest(session, "cuda")

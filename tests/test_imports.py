@@ -1,0 +1,75 @@
+"""What `import xpnn` loads, and that its public names are the documented ones."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xpnn
+
+# Run in a fresh interpreter: where xpnn was found, then the third-party packages that its import loads.
+# (What has no file is no package: Cython keeps its types in such modules.)
+LOADED = """
+import sys
+before = set(sys.modules)
+import xpnn
+files = {name for name in set(sys.modules) - before if getattr(sys.modules[name], "__file__", None)}
+print(xpnn.__file__, *sorted({name.partition(".")[0] for name in files} - sys.stdlib_module_names), sep="\\n")
+"""
+
+# Standard modules that take tens of milliseconds; what NumPy itself loads of them can't be helped.
+HEAVY = """
+import sys, numpy
+before = set(sys.modules)
+import xpnn
+heavy = {"asyncio", "concurrent.futures", "http", "multiprocessing", "sqlite3", "unittest", "urllib.request", "xml"}
+print(*sorted(heavy & (set(sys.modules) - before)))
+"""
+
+
+def fresh_python(program: str, folder: Path) -> list[str]:
+    """The lines that `program` prints, run in `folder`, with warnings as errors."""
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_import_loads_numpy_and_no_other_package(tmp_path: Path) -> None:
+    _, *packages = fresh_python(LOADED, tmp_path)
+
+    assert packages == ["numpy", "xpnn"]
+
+
+def test_tests_and_programs_use_the_same_xpnn(tmp_path: Path) -> None:
+    found, *_ = fresh_python(LOADED, tmp_path)
+
+    assert xpnn.__file__ is not None
+    assert Path(found).samefile(xpnn.__file__)
+
+
+def test_import_adds_no_heavy_standard_module(tmp_path: Path) -> None:
+    assert fresh_python(HEAVY, tmp_path) == [""]
+
+
+def test_all_is_what_can_be_imported() -> None:
+    public = {
+        name
+        for name, value in vars(xpnn).items()
+        if not name.startswith("_") and not (inspect.ismodule(value) and name not in xpnn.__all__)
+    }
+
+    assert public == {name for name in xpnn.__all__ if not name.startswith("_")}
+    assert len(xpnn.__all__) == len(set(xpnn.__all__))
+
+
+@pytest.mark.parametrize("name", xpnn.__all__)
+def test_public_name_exists_and_is_documented(name: str) -> None:
+    value = getattr(xpnn, name)
+
+    if name != "__version__":
+        assert (inspect.getdoc(value) or "").strip()
