@@ -1,0 +1,68 @@
+"""What all tests share: the devices that they run on, and where the real data are.
+
+XPNN_TEST_DEVICES names the devices, of cpu, fake and cuda, with commas between; without it, cpu and the fake one.
+A device that is named and not there stops the run: nothing is skipped for want of a GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from fake_device import FakeCupy, make_fake_cupy
+
+from xpnn.backend import get_xp, why_no_cuda
+
+DEVICES = tuple(os.environ.get("XPNN_TEST_DEVICES", "cpu,fake").split(","))
+MNIST_FILES = [
+    f"{part}-ubyte" for part in ("train-images?idx3", "train-labels?idx1", "t10k-images?idx3", "t10k-labels?idx1")
+]
+
+
+def pytest_configure() -> None:
+    unknown = [name for name in DEVICES if name not in ("cpu", "fake", "cuda")]
+    if unknown:
+        raise pytest.UsageError(f"XPNN_TEST_DEVICES names {unknown}: choose from cpu, fake and cuda")
+    if "cuda" in DEVICES and (problem := why_no_cuda()):
+        raise pytest.UsageError(f"XPNN_TEST_DEVICES names cuda, but {problem}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    problem = _why_no_mnist()
+    for item in items:
+        if problem and item.get_closest_marker("mnist"):
+            item.add_marker(pytest.mark.skip(reason=problem))
+
+
+def _why_no_mnist() -> str:
+    if "XPNN_DATA_DIR" not in os.environ:
+        return "XPNN_DATA_DIR is not set: it names the folder that holds mnist/"
+    folder = Path(os.environ["XPNN_DATA_DIR"], "mnist")
+    missing = [name for name in MNIST_FILES if not any(folder.glob(f"{name}*"))]
+    return f"not in {folder}: {', '.join(missing)}" if missing else ""
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """The device to hand to xpnn. The fake one is called "cuda" too: what is under test can't tell."""
+    if request.param == "fake":
+        request.getfixturevalue("fake_cupy")
+    return "cpu" if request.param == "cpu" else "cuda"
+
+
+@pytest.fixture
+def xp(device: str) -> ModuleType:
+    """The array module of `device`."""
+    module: ModuleType = get_xp(device)
+    return module
+
+
+@pytest.fixture
+def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
+    """A fake CuPy with two devices, installed for the time of the test."""
+    fake = make_fake_cupy(devices=2)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    return fake

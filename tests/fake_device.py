@@ -1,0 +1,269 @@
+"""A device without a device: stands in for the module `cupy` where there is no GPU, and is stricter than it.
+
+`make_fake_cupy()` gives a module; a test puts it into sys.modules["cupy"], and `import cupy` in the product gets it.
+It computes with NumPy, so that results are equal bit for bit, and shows what code written for the CPU alone would
+do wrong on a GPU:
+
+- its arrays refuse host arrays in every operation, and refuse to be turned into host arrays unless `get` is called;
+- it has the functions, methods and keywords of the tables below and no more: those that the product uses, which
+  test_cupy_names.py compares with the real CuPy;
+- reductions and indexing give 0-d arrays, never NumPy's scalars; `out` must have exactly the result's shape;
+- an index beyond the end wraps round in silence, as on a GPU;
+- it counts what costs time on a GPU: waits for the device, allocations on it, and copies to it;
+- it can have several devices, whose arrays don't mix, or none, or no driver, or no compiler.
+
+Its array is no subclass of NumPy's: NumPy would convert one of those without asking. It says nothing of streams,
+rounding, speed, CuPy's own bugs, or the scratch memory that CuPy's reductions take from its pool: that takes the
+real CuPy and a GPU.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+# name: (positional arguments that it takes, keywords)
+FUNCTIONS = {
+    "amax": (1, ("axis", "keepdims", "out")),
+    "argmax": (1, ("axis", "out")),
+    "asarray": (1, ("dtype",)),
+    "clip": (3, ("out",)),
+    "copyto": (2, ()),
+    "empty": (1, ("dtype",)),
+    "empty_like": (1, ()),
+    "eye": (1, ("dtype",)),
+    "isfinite": (1, ()),
+    "sum": (1, ("axis", "keepdims", "out")),
+    "take": (2, ("axis", "out")),
+    "zeros": (1, ("dtype",)),
+    "zeros_like": (1, ()),
+    **dict.fromkeys(("exp", "log", "negative", "reciprocal", "sqrt", "tanh"), (1, ("out",))),
+    **dict.fromkeys(("add", "divide", "equal", "greater", "matmul", "maximum", "multiply", "subtract"), (2, ("out",))),
+}
+METHODS = {
+    **dict.fromkeys(("all", "copy", "fill", "get", "item", "reshape", "tolist"), ()),
+    **dict.fromkeys(("argmax", "max", "min", "sum"), ("axis",)),
+    "astype": ("copy",),
+}
+ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size")
+OPERATORS = ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "eq", "ne")  # CuPy has them all
+WAITING = ("get", "item", "tolist")
+
+
+@dataclass
+class Counts:
+    """What the fake device did."""
+
+    synchronisations: int = 0
+    allocations: int = 0
+    copies: int = 0  # from the host to the device
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises when the driver or the card does not do as asked."""
+
+
+class FakeArray:
+    """A device array: NumPy's data, out of NumPy's reach."""
+
+    __array_ufunc__ = None  # NumPy's own functions then refuse it, and its scalars leave an operator to it
+    __hash__ = None  # type: ignore[assignment]  # as NumPy's arrays
+
+    def __init__(self, cupy: FakeCupy, data: NDArray[Any], device: int) -> None:
+        self._cupy, self._data, self._device = cupy, data, device
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> NoReturn:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ATTRIBUTES:
+            return getattr(self._data, name)
+        if name in METHODS:
+            return lambda *arguments, **keywords: self._cupy._method(self, name, *arguments, **keywords)
+        raise AttributeError(f"cupy.ndarray has no {name} (not in the fake's table)")
+
+    @property
+    def T(self) -> FakeArray:
+        return FakeArray(self._cupy, self._data.T, self._device)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, FakeArray):
+            return self._cupy._compute(lambda data, rows: np.take(data, rows, axis=0, mode="wrap"), self, key)
+        return self._cupy._made(np.asarray(self._data[_plain(key)]), self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._cupy._compute(lambda data, new: np.copyto(data[_plain(key)], new, casting="unsafe"), self, value)
+
+    def __abs__(self) -> Any:
+        return self._cupy._compute(np.absolute, self)
+
+    def __repr__(self) -> str:
+        return f"fake {self._cupy._read(self)!r}"
+
+
+def _plain(key: Any) -> Any:
+    """`key` if its parts are numbers, slices, None or an ellipsis, so that it gives a view; the rest is not faked."""
+    parts = key if isinstance(key, tuple) else (key,)
+    for part in parts:
+        if not (part is None or part is Ellipsis or isinstance(part, int | slice)):
+            raise TypeError(f"an index of type {type(part).__name__} is not in the fake")
+    return parts if Ellipsis in parts else (*parts, Ellipsis)  # with an ellipsis a full index gives a view too
+
+
+def _add_special_methods() -> None:
+    """Give FakeArray the operators, which compute, and the conversions, which wait."""
+
+    def computing(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, other: self._cupy._compute(function, self, other)
+
+    def in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, other: self._cupy._compute(function, self, other, out=self)
+
+    def waiting(convert: type) -> Callable[..., Any]:
+        return lambda self: convert(self._cupy._read(self))
+
+    def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda a, b: function(b, a)
+
+    for name in OPERATORS:
+        function = getattr(operator, name)
+        setattr(FakeArray, f"__{name}__", computing(function))
+        setattr(FakeArray, f"__r{name}__", computing(reflected(function)))
+        setattr(FakeArray, f"__i{name}__", in_place(function))  # Python asks only for the four that exist
+    for convert in (bool, float, int):  # but no __index__: CuPy has none
+        setattr(FakeArray, f"__{convert.__name__}__", waiting(convert))
+
+
+_add_special_methods()
+FakeArray.__module__ = "cupy"  # where xpnn.backend.xp_of looks
+
+
+class FakeCupy(ModuleType):
+    """The module. `devices` many cards; `failure`: a CUDA error's name, or what is raised where a kernel starts."""
+
+    ndarray = FakeArray
+    finfo = np.finfo
+
+    def __init__(self, devices: int, failure: str | Exception | None) -> None:
+        super().__init__("cupy")
+        self._devices, self._failure, self._current = devices, failure, 0
+        self._counts = Counts()
+        runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=self._device_count)
+        self.cuda = SimpleNamespace(Device=self._on_device, runtime=runtime)
+
+    @contextmanager
+    def counting(self) -> Iterator[Counts]:
+        """Count what happens inside the `with`."""
+        before, self._counts = self._counts, Counts()
+        try:
+            yield self._counts
+        finally:
+            self._counts = before
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in FUNCTIONS:
+            raise AttributeError(f"cupy has no {name} (not in the fake's table)")
+        count, allowed = FUNCTIONS[name]
+
+        def function(*arguments: Any, **keywords: Any) -> Any:
+            if len(arguments) != count or not keywords.keys() <= set(allowed):
+                takes = f"{count} arguments and the keywords {allowed}"
+                raise TypeError(f"cupy.{name} takes {takes} (the fake's table), not {len(arguments)} and {[*keywords]}")
+            own = getattr(self, f"_{name}", None)
+            return own(*arguments, **keywords) if own else self._compute(getattr(np, name), *arguments, **keywords)
+
+        return function
+
+    def _device_count(self) -> int:
+        if isinstance(self._failure, str):
+            raise CUDARuntimeError(self._failure)
+        return self._devices
+
+    @contextmanager
+    def _on_device(self, index: int) -> Iterator[None]:
+        if not 0 <= index < self._device_count():
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        before, self._current = self._current, index
+        try:
+            yield
+        finally:
+            self._current = before
+
+    def _compute(self, function: Callable[..., Any], *arguments: Any, out: Any = None, **keywords: Any) -> Any:
+        """Start a kernel: every array must be here, on the current device."""
+        self._device_count()
+        if isinstance(self._failure, Exception):
+            raise self._failure
+        for value in [*arguments, *keywords.values(), *([] if out is None else [out])]:
+            if isinstance(value, FakeArray) and (value._cupy is not self or value._device != self._current):
+                raise ValueError(f"Array device must be same as the current device: {value._device} != {self._current}")
+            if isinstance(value, np.ndarray | list):
+                raise TypeError(f"Unsupported type {type(value)}")
+        if out is not None and not isinstance(out, FakeArray):
+            raise TypeError("return arrays must be of CuPy's type")
+        host = [value._data if isinstance(value, FakeArray) else value for value in arguments]
+        with np.errstate(all="ignore"):  # a GPU doesn't warn
+            result = function(*host, **keywords)
+        if out is not None and out.shape != np.shape(result):
+            raise ValueError(f"Out shape is mismatched: {out.shape}, not {np.shape(result)}")
+        if out is not None:
+            np.copyto(out._data, result, casting="same_kind")
+            return out
+        return None if result is None else self._made(np.asarray(result), *arguments)
+
+    def _made(self, data: NDArray[Any], *arguments: Any) -> FakeArray:
+        """A new array around `data`, counted unless it is a view of an argument's."""
+        parents = [value for value in arguments if isinstance(value, FakeArray)]
+        self._counts.allocations += not any(np.may_share_memory(data, parent._data) for parent in parents)
+        return FakeArray(self, data, parents[0]._device if parents else self._current)
+
+    def _read(self, array: FakeArray) -> NDArray[Any]:
+        """The host's copy."""
+        self._counts.synchronisations += 1
+        return array._data.copy()
+
+    def _method(self, array: FakeArray, name: str, *arguments: Any, **keywords: Any) -> Any:
+        if not keywords.keys() <= set(METHODS[name]):
+            raise TypeError(f"cupy.ndarray.{name} takes the keywords {METHODS[name]} (the fake's table)")
+        if name in WAITING:
+            data = self._read(array)
+            return data if name == "get" else getattr(data, name)()
+        return self._compute(lambda data, *more: getattr(data, name)(*more, **keywords), array, *arguments)
+
+    def _asarray(self, values: Any, dtype: Any = None) -> Any:
+        if isinstance(values, FakeArray):
+            if values._device != self._current:
+                values = self._compute(values._data.copy)  # from card to card
+            return values if dtype in (None, values.dtype) else values.astype(dtype)
+        data = np.array(values, dtype=dtype)  # a copy: the device has its own memory
+        if data.dtype.kind not in "biufc":
+            raise ValueError(f"Unsupported dtype {data.dtype}")
+        self._counts.copies += 1
+        return self._compute(lambda: data)
+
+    def _copyto(self, to: FakeArray, values: Any) -> None:
+        self._compute(np.copyto, to, values)
+
+    def _take(self, array: FakeArray, rows: FakeArray, axis: int | None = None, out: FakeArray | None = None) -> Any:
+        if out is not None and out.dtype != array.dtype:
+            raise TypeError(f"Output dtype mismatch: {out.dtype}, not {array.dtype}")
+        return self._compute(lambda data, indices: np.take(data, indices, axis=axis, mode="wrap"), array, rows, out=out)
+
+
+def make_fake_cupy(devices: int = 1, failure: str | Exception | None = None) -> FakeCupy:
+    """A new fake of the module `cupy`, see the module's docstring.
+
+    failure: a text, and the CUDA runtime raises it (such as "cudaErrorNoDevice: ..."); an exception, and whatever
+             starts a kernel raises that one.
+    """
+    return FakeCupy(devices, failure)

@@ -1,0 +1,213 @@
+"""The network: its gradient against numeric ones, its layout, queries, and what it refuses."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xpnn import MLP, DataError, Device, to_host
+from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from xpnn.backend import Array
+from xpnn.losses import LOSSES
+from xpnn.network import QUERY_ROWS, layers_of
+from xpnn.optimizers import Optimizer, State
+from xpnn.schedules import constant
+from xpnn.steps import ReferenceStep
+
+GRADIENT_CASES = [
+    (depth, hidden, output, loss)
+    for depth in range(4)
+    for hidden in (HIDDEN_ACTIVATIONS if depth else ["identity"])
+    for output in ACTIVATIONS
+    for loss in LOSSES
+    if LOSSES[loss].link in (None, output)
+]
+
+
+def gradient_keeper() -> Optimizer:
+    """An optimizer that moves nothing and keeps the gradient in its state."""
+
+    def update(gradient: Array, state: State, parameters: Array, coefficients: Any) -> None:
+        state["gradient"][...] = gradient
+
+    return Optimizer("keeper", constant(1.0), lambda p: {"gradient": p.copy()}, lambda steps, rates: (rates,), update)
+
+
+def total_loss(net: MLP, x: NDArray[Any], t: NDArray[Any]) -> float:
+    """Mean loss of the rows, by formulas of this test's own on the host."""
+    for layer, name in zip(net.layers, (*net.hidden, net.output), strict=True):
+        assert layer.b is not None
+        z = x @ to_host(layer.W).T + to_host(layer.b)
+        e = np.exp(z)
+        forms = {"identity": z, "relu": z * (z > 0), "sigmoid": 1 / (1 + 1 / e), "tanh": np.tanh(z)}
+        x = (forms | {"softmax": e / e.sum(axis=1, keepdims=True)})[name]
+    if net.loss == "squared-error":
+        return float(((x - t) ** 2).sum() / 2 / len(x))
+    loss = -t * np.log(x)
+    if net.loss == "binary-cross-entropy":
+        loss -= (1 - t) * np.log(1 - x)
+    return float(loss.sum() / len(x))
+
+
+@pytest.mark.parametrize(("depth", "hidden", "output", "loss"), GRADIENT_CASES)
+def test_gradient_is_the_numeric_one(device: str, depth: int, hidden: str, output: str, loss: str) -> None:
+    generator = np.random.default_rng(5)
+    sizes = (4, *(6, 5, 3)[:depth], 3)
+    net = MLP(sizes, hidden=hidden, output=output, loss=loss, device=device, dtype="float64", seed=1)
+    x, labels = generator.normal(size=(5, 4)), generator.integers(0, 3, 5)
+    start = generator.normal(scale=0.7, size=net.parameters.shape)  # biases too, and no unit of relu at its kink
+    net.parameters[...] = net.xp.asarray(start)
+    step = ReferenceStep(net, gradient_keeper(), net.place_inputs(x), net.place_targets(labels), batch_size=5)
+    step.begin_epoch(net.xp.asarray(np.ones((1, 1))))
+    step(net.xp.asarray(np.arange(5)))
+    gradient = to_host(step.state["gradient"])
+
+    numeric, h, t = np.empty_like(start), 1e-6, np.eye(3)[labels]
+    for i in range(len(start)):
+        losses = []
+        for sign in (1, -1):
+            moved = start.copy()
+            moved[i] += sign * h
+            net.parameters[...] = net.xp.asarray(moved)
+            losses.append(total_loss(net, x, t))
+        numeric[i] = (losses[0] - losses[1]) / (2 * h)
+
+    assert np.abs(numeric).max() > 1e-3
+    # central differences in float64: truncation h^2 and rounding 1e-16 / h, times losses of up to 10
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-8)
+    net.parameters[...] = net.xp.asarray(start)
+    assert step.totals()[0] / 5 == pytest.approx(total_loss(net, x, t), rel=1e-12)
+
+
+def test_layers_are_views_of_one_vector_in_order(device: str) -> None:
+    net = MLP([3, 4, 2], device=device, seed=1)
+    assert net.parameters.shape == (3 * 4 + 4 + 4 * 2 + 2,)
+    net.parameters[...] = net.xp.asarray(np.arange(26, dtype="float32"))
+    (W0, b0), (W1, b1) = ((to_host(layer.W), to_host(layer.b)) for layer in net.layers)
+    np.testing.assert_array_equal(W0, np.arange(12).reshape(4, 3))
+    np.testing.assert_array_equal(b0, [12, 13, 14, 15])
+    np.testing.assert_array_equal(W1, np.arange(16, 24).reshape(2, 4))
+    np.testing.assert_array_equal(b1, [24, 25])
+
+
+def test_layers_without_biases_fill_the_vector(xp: ModuleType) -> None:
+    vector = xp.zeros(3 * 4 + 4 * 2, dtype="float32")
+    layers = layers_of(vector, [3, 4, 2], bias=False)
+    assert [layer.b for layer in layers] == [None, None]
+    for layer in layers:
+        layer.W[...] = 1
+    assert float(vector.sum()) == vector.size
+
+
+def test_same_seed_same_weights_on_every_device_and_in_both_types(device: str) -> None:
+    there, here = MLP([5, 4, 3], device=device, seed=7), MLP([5, 4, 3], dtype="float64", seed=7)
+    np.testing.assert_array_equal(to_host(there.parameters), here.parameters.astype("float32"))
+    other = MLP([5, 4, 3], device=device, seed=8)
+    assert not np.array_equal(to_host(there.parameters), to_host(other.parameters))
+
+
+def test_query_scales_pixels_and_takes_floats_as_they_are(device: str) -> None:
+    net = MLP([4, 3, 2], device=device, scaling=(0.99 / 255, 0.01), dtype="float64")
+    pixels = np.array([[0, 1, 100, 255], [9, 8, 7, 6]], dtype="uint8")
+    from_pixels = to_host(net.query(pixels))
+    np.testing.assert_allclose(from_pixels, to_host(net.query(pixels / 255 * 0.99 + 0.01)), rtol=1e-14)
+    np.testing.assert_array_equal(from_pixels, to_host(net.query(pixels.astype("int64"))))
+    np.testing.assert_array_equal(from_pixels, to_host(net.query(pixels.tolist())))
+
+
+def test_query_of_one_row_and_of_many_chunks(device: str) -> None:
+    net = MLP([3, 5, 4], device=device, dtype="float64", seed=2)
+    x = np.random.default_rng(0).normal(size=(2 * QUERY_ROWS + 1, 3))
+    outputs = to_host(net.query(x))
+    assert outputs.shape == (2 * QUERY_ROWS + 1, 4)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-14)
+    for row in (0, QUERY_ROWS - 1, QUERY_ROWS, 2 * QUERY_ROWS):
+        alone = to_host(net.query(x[row]))
+        assert alone.shape == (4,)
+        np.testing.assert_allclose(alone, outputs[row], rtol=1e-13)  # BLAS may sum one row in another order
+    np.testing.assert_array_equal(to_host(net.predict(x)), outputs.argmax(axis=1))
+    assert int(net.predict(x[0])) == outputs[0].argmax()
+    assert net.query(x[:0]).shape == (0, 4)
+
+
+def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> None:
+    net = MLP([3, 2], device=device)
+    assert type(net.query(np.zeros((1, 3)))) is type(xp.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sizes": [5]}, "two or more"),
+        ({"sizes": [5, 0]}, "positive"),
+        ({"sizes": [5, 2.5]}, "whole"),
+        ({"sizes": [5, 4, 3], "hidden": ["relu", "relu"]}, "1 hidden layers but 2"),
+        ({"sizes": [5, 4, 3], "hidden": "softmax"}, "unknown hidden activation 'softmax': choose from identity, relu"),
+        ({"sizes": [5, 3], "output": "sofmax"}, "unknown output activation"),
+        ({"sizes": [5, 3], "loss": "mse"}, "unknown loss"),
+        ({"sizes": [5, 3], "dtype": "float16"}, "unknown dtype"),
+        ({"sizes": [5, 3], "initializer": "xavier"}, "unknown initializer"),
+        ({"sizes": [5, 3], "loss": "binary-cross-entropy"}, "goes with sigmoid outputs only"),
+        ({"sizes": [5, 3], "output": "sigmoid", "loss": "cross-entropy"}, "goes with softmax outputs only"),
+        ({"sizes": [5, 3], "target_range": (0.01, 0.99)}, r"leave target_range at \(0, 1\)"),
+        ({"sizes": [5, 3], "output": "tanh", "target_range": (1, -1)}, "lower first"),
+        ({"sizes": [5, 3], "output": "sigmoid", "target_range": (-1, 1)}, "probabilities"),
+        ({"sizes": [5, 3], "labels": ["a"]}, "3 outputs but 1 labels"),
+        ({"sizes": [5, 3], "scaling": (float("nan"), 0)}, "finite"),
+        ({"sizes": [5, 3], "seed": -1}, "seed must be 0 or more"),
+        ({"sizes": [5, 3], "device": "gpu"}, "unknown device 'gpu'"),
+    ],
+)
+def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLP(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((2, 4)), r"shape \(2, 4\); this net takes \(n, 3\)"),
+        (np.zeros(4), r"this net takes \(n, 3\)"),
+        (np.array([[0, 0, 256]]), "must lie in 0-255, not 0 to 256"),
+        (np.array([[0, 0, -1]], dtype="int8"), "must lie in 0-255, not -1 to 0"),
+        (np.array([["a", "b", "c"]]), "must be numbers"),
+        (np.array([[1j, 0, 0]]), "must be numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        MLP([3, 2], device=device).query(inputs)
+
+
+@pytest.mark.parametrize(
+    ("net", "targets", "message"),
+    [
+        ({}, np.array([0, 3]), "labels must lie in 0-2, one an output, not 0 to 3"),
+        ({}, np.array([0, -1]), "not -1 to 0"),
+        ({}, np.zeros((2, 2)), r"targets of shape \(2, 2\)"),
+        ({}, np.array([0.5, 1.5]), "don't fit 3 outputs"),
+        ({}, np.array(["0", "1"]), "don't fit"),
+        ({}, np.array([[0.5, 0.6, 0.7]]), "must sum to 1"),
+        ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
+    ],
+)
+def test_targets_that_do_not_fit(device: str, net: dict[str, Any], targets: NDArray[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        MLP([4, 3], device=device, **net).place_targets(targets)
+
+
+def test_one_output_is_a_number_not_a_class(device: str) -> None:
+    net = MLP([3, 1], output="identity", device=device)
+    assert net.place_targets(np.array([5, 6])).shape == (2, 1)
+    with pytest.raises(ValueError, match="values, not classes"):
+        net.predict(np.zeros((1, 3)))
+
+
+@pytest.mark.usefixtures("fake_cupy")
+def test_device_arrays_are_refused_by_a_net_on_the_cpu() -> None:
+    with pytest.raises(TypeError, match="to_host"):
+        MLP([3, 2]).query(Device("cuda").xp.zeros((1, 3), dtype="float32"))

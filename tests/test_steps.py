@@ -1,0 +1,79 @@
+"""The reference step: it allocates nothing once it is warm, and sums up what it measured."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnn import MLP, optimizers
+from xpnn.optimizers import Optimizer
+from xpnn.steps import ReferenceStep
+
+N, BATCH = 640, 256  # two full batches and one of 128
+
+
+def make_step(optimizer: Optimizer, **net_options: Any) -> ReferenceStep:
+    generator = np.random.default_rng(4)
+    net = MLP([100, 64, 50, 10], seed=1, **net_options)
+    inputs, labels = generator.integers(0, 256, (N, 100), dtype="uint8"), generator.integers(0, 10, N)
+    step = ReferenceStep(net, optimizer, net.place_inputs(inputs), net.place_targets(labels), BATCH)
+    steps = np.arange(30.0)
+    table = np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1)
+    step.begin_epoch(net.xp.asarray(table, dtype=net.dtype))
+    return step
+
+
+def run(step: ReferenceStep, order: Any, rounds: int) -> None:
+    for _ in range(rounds):
+        for start in range(0, N, BATCH):
+            step(order[start : start + BATCH])
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.sgd(0.1), optimizers.sgd(0.1, 0.9), optimizers.adam()])
+@pytest.mark.parametrize(
+    "net", [{}, {"hidden": "tanh", "output": "sigmoid"}, {"hidden": "sigmoid", "loss": "squared-error"}]
+)
+def test_warm_step_allocates_nothing_on_the_host(optimizer: Optimizer, net: dict[str, Any]) -> None:
+    step, order = make_step(optimizer, **net), np.arange(N)
+    run(step, order, 1)
+    # NumPy's own scratch for broadcasting, as a rule 8,192 elements whatever the arrays' size, would hide small arrays.
+    usual = np.setbufsize(16)
+    tracemalloc.start()
+    try:
+        run(step, order, 1)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        run(step, order, 5)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        np.setbufsize(usual)
+
+    # Views and the arguments of calls come and go in less than 2 KiB; every matrix of a batch here is larger.
+    assert peak - before < 2048
+    assert after - before < 512
+
+
+def test_ragged_batch_shares_the_full_batches_memory(device: str) -> None:
+    step = make_step(optimizers.sgd(0.1), device=device)
+    order = step.net.xp.asarray(np.arange(N))
+    run(step, order, 1)
+    assert sorted(step.buffers) == [128, 256]
+    step.buffers[128].x[...] = 7
+    assert float(step.buffers[256].x[0, 0]) == 7
+
+
+def test_totals_are_those_of_the_rows_at_the_time(device: str) -> None:
+    step = make_step(optimizers.sgd(1e-30), device=device, dtype="float64")  # so small a rate moves nothing
+    net, order = step.net, step.net.xp.asarray(np.arange(N))
+    run(step, order, 2)
+    loss, hits = step.totals()
+    y = np.asarray([[float(v) for v in row] for row in net.query(step.inputs).tolist()])
+    labels = np.asarray(step.targets.tolist())
+    assert hits == 2 * (y.argmax(axis=1) == labels).sum()
+    assert loss == pytest.approx(-2 * np.log(y[np.arange(N), labels]).sum(), rel=1e-12)  # float64 sums of 1,280 terms
+    step.begin_epoch(step.table)
+    assert step.totals() == (0.0, 0)

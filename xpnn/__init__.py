@@ -1,0 +1,40 @@
+"""xpnn: a multilayer perceptron whose train and query code is the same on NumPy (CPU) and CuPy (CUDA)."""
+
+from xpnn import initializers, losses, optimizers, recipes, schedules
+from xpnn.backend import Device, get_xp, to_device, to_host
+from xpnn.checkpoint import load_model, save
+from xpnn.data import load
+from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
+from xpnn.evaluation import Evaluation, evaluate
+from xpnn.network import MLP
+from xpnn.plots import draw_digit
+from xpnn.samples import Dataset, Samples
+from xpnn.training import Epoch, train
+
+__all__ = [
+    "MLP",
+    "DataError",
+    "Dataset",
+    "Device",
+    "DeviceError",
+    "DivergenceError",
+    "Epoch",
+    "Evaluation",
+    "ModelFileError",
+    "Samples",
+    "XpnnError",
+    "draw_digit",
+    "evaluate",
+    "get_xp",
+    "initializers",
+    "load",
+    "load_model",
+    "losses",
+    "optimizers",
+    "recipes",
+    "save",
+    "schedules",
+    "to_device",
+    "to_host",
+    "train",
+]

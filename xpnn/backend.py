@@ -1,0 +1,182 @@
+"""The one place that knows where arrays live: NumPy on the CPU, CuPy on a CUDA GPU.
+
+`get_xp` is the switch. It is asked once, when a network is made or moved; all code below asks the arrays
+that it was given (`xp_of`), so that the same lines run on both. There is no current device and no global
+state. The three operations at the end are those in which NumPy and CuPy need different calls.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy
+
+from xpnn.errors import DeviceError
+
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
+ArrayModule: TypeAlias = Any  # the module numpy, or the module cupy
+
+INSTALL_CUPY = "pip install 'xpnn[cuda12x]' (CUDA 12) or 'xpnn[cuda13x]' (CUDA 13)"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place for arrays: `Device("cpu")` or `Device("cuda", 1)`. `Device.named` also checks that it is there."""
+
+    kind: str
+    index: int = 0
+
+    @staticmethod
+    def named(name: str | Device) -> Device:
+        """The usable device called "cpu", "cuda", "cuda:N" or "auto" (the first GPU, else the CPU).
+
+        Raises ValueError for any other name, and DeviceError, with the remedy, if the device can't be used.
+        """
+        name = str(name)
+        if not Device.is_name(name):
+            raise ValueError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N (such as cuda:1)")
+        kind, _, number = name.partition(":")
+        if kind == "auto":
+            return Device("cpu") if why_no_cuda() else Device("cuda")
+        if kind == "cuda":
+            problem = why_no_cuda(int(number or 0))
+            if problem:
+                raise DeviceError(f"device {name} can't be used: {problem}")
+        return Device(kind, int(number or 0))
+
+    @staticmethod
+    def is_name(name: str) -> bool:
+        """Whether this is how a device is called, be it there or not."""
+        return re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", name) is not None
+
+    @property
+    def xp(self) -> ArrayModule:
+        """NumPy or CuPy."""
+        if self.kind == "cpu":
+            return numpy
+        import cupy
+
+        return cupy
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Inside `with device.active():` new CUDA arrays are made on this device; on the CPU it does nothing."""
+        context: AbstractContextManager[Any] = nullcontext()
+        return context if self.kind == "cpu" else self.xp.cuda.Device(self.index)
+
+    def __str__(self) -> str:
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+def get_xp(device: str | Device = "auto") -> ArrayModule:
+    """The array module of a device: numpy for "cpu", cupy for "cuda" and "cuda:N"; "auto" prefers a usable GPU.
+
+    Raises ValueError for an unknown name, DeviceError (with the remedy) for a device that can't be used.
+    """
+    return Device.named(device).xp
+
+
+def why_no_cuda(index: int = 0) -> str:
+    """Why CUDA device `index` can't be used, with the remedy; an empty string if it can."""
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            return f"CuPy is installed but incomplete ({error}); reinstall it: {INSTALL_CUPY}"
+        return f"CuPy is not installed; {INSTALL_CUPY}"
+    except Exception as error:  # a broken CuPy raises whatever its loader meets
+        return f"CuPy is installed but can't be imported ({_first_line(error)}); reinstall it: {INSTALL_CUPY}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        reason = _first_line(error)
+        if "NoDevice" in reason:
+            return "the NVIDIA driver finds no CUDA card; check that nvidia-smi lists one, or use --device cpu"
+        if "InsufficientDriver" in reason:
+            return (
+                "there is no NVIDIA driver, or it is older than this CuPy needs; install or update the driver "
+                f"(nvidia-smi shows its CUDA version), then the matching CuPy: {INSTALL_CUPY}"
+            )
+        return f"the CUDA runtime reports {reason}; check nvidia-smi, or use --device cpu"
+    if index >= count:
+        there = ", ".join(f"cuda:{number}" for number in range(count)) or "none"
+        return f"there is no cuda:{index}; the devices here are: {there}"
+    return _why_no_kernel(cupy, index)
+
+
+def _why_no_kernel(cupy: ArrayModule, index: int) -> str:
+    """Multiply two small matrices: it shows whether memory, cuBLAS and the CUDA compiler can be had."""
+    try:
+        with cupy.cuda.Device(index):
+            zeros = cupy.zeros((2, 2), dtype="float32")  # 1 x 1 would not go through cuBLAS
+            float(cupy.sum(cupy.add(cupy.matmul(zeros, zeros), 1)))
+    except Exception as error:  # driver, compiler and loader each raise their own kinds
+        return (
+            f"CuPy can't run on cuda:{index} ({_first_line(error)}); if a CUDA library is missing, "
+            "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
+        )
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def xp_of(*arrays: Array) -> ArrayModule:
+    """The array module that all `arrays` belong to.
+
+    Raises TypeError on a mix of host and device arrays, or on what is neither. CuPy is never imported to find out.
+    """
+    modules = {type(array).__module__.partition(".")[0] for array in arrays}
+    if modules == {"numpy"}:
+        return numpy
+    if modules == {"cupy"}:
+        return sys.modules["cupy"]
+    if modules == {"numpy", "cupy"}:
+        raise TypeError("host (NumPy) and device (CuPy) arrays are mixed; move one with to_device or to_host")
+    kinds = ", ".join(sorted({type(array).__name__ for array in arrays})) or "nothing"
+    raise TypeError(f"expected NumPy or CuPy arrays, not {kinds}")
+
+
+def as_array(values: Any) -> Array:
+    """A NumPy or CuPy array as it is; anything else (a list, say) as a NumPy array."""
+    return values if type(values).__module__.partition(".")[0] in ("numpy", "cupy") else numpy.asarray(values)
+
+
+def to_device(array: Array, device: Device) -> Array:
+    """`array` on `device`: the same object if it is there already, else a copy.
+
+    Raises TypeError for a CUDA array when the device is the CPU: such a copy must be asked for with `to_host`.
+    """
+    if device.kind == "cpu":
+        if xp_of(array) is not numpy:
+            raise TypeError("a CUDA array was given to a network on the CPU; pass xpnn.to_host(array), or move the net")
+        return array
+    with device.active():
+        return device.xp.asarray(array)
+
+
+def to_host(array: Array) -> Array:
+    """`array` as a NumPy array: itself if it is one, else a copy, for which the device finishes its work first."""
+    return array if xp_of(array) is numpy else array.get()
+
+
+def matmul(a: Array, b: Array, out: Array) -> None:
+    """out = a @ b, for 2-D arrays. Shapes (n, k), (k, m), (n, m)."""
+    xp = xp_of(a, b, out)
+    if a.shape[1] == 1:  # an outer product: NumPy's matmul is four times slower than broadcasting here
+        xp.multiply(a, b, out=out)
+    else:
+        xp.matmul(a, b, out=out)
+
+
+def take(array: Array, rows: Array, out: Array) -> None:
+    """out = array[rows] along the first axis. The rows must exist: no device checks it."""
+    xp = xp_of(array, rows, out)
+    if xp is numpy:
+        numpy.take(array, rows, axis=0, out=out, mode="clip")  # any other mode makes NumPy buffer the output
+    else:
+        xp.take(array, rows, axis=0, out=out)

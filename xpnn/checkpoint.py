@@ -1,0 +1,137 @@
+"""Model files: safetensors with named layers, and in the metadata all that is needed to use the model again.
+
+A safetensors file is a length (8 bytes, little-endian), a JSON header of that length (for each tensor its
+dtype, shape and place, and a `__metadata__` of strings), and the tensors' bytes. Reading one runs no code.
+The reader trusts nothing: every number is checked against the file's true size before memory is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.backend import Device, to_host
+from xpnn.errors import ModelFileError
+from xpnn.errors import Path as PathLike
+from xpnn.files import write_atomically
+from xpnn.network import MLP, parameter_count
+
+FORMAT = "xpnn-mlp-1"
+_DTYPES = {"float32": "F32", "float64": "F64"}
+_MAX_HEADER = 1 << 20  # a net of a thousand layers needs a tenth of it
+
+
+def save(net: MLP, path: PathLike) -> None:
+    """Write the net to a safetensors file, whole or not at all.
+
+    Raises XpnnError if the file can't be written; one that was there before is then untouched.
+    """
+    tensors = _named_tensors(net)
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "network": json.dumps(net.settings())}}
+    start = 0
+    for name, tensor in tensors.items():
+        place = [start, start + tensor.nbytes]
+        header[name] = {"dtype": _DTYPES[net.dtype], "shape": tensor.shape, "data_offsets": place}
+        start = place[1]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, *(t.tobytes() for t in tensors.values())]))
+
+
+def _named_tensors(net: MLP) -> dict[str, NDArray[Any]]:
+    """The layers on the host, little-endian, as layers.0.W, layers.0.b, layers.1.W, ..."""
+    tensors = {}
+    for i, layer in enumerate(net.layers):
+        for letter, array in layer._asdict().items():
+            if array is not None:
+                tensors[f"layers.{i}.{letter}"] = to_host(array).astype(f"<f{array.itemsize}", copy=False)
+    return tensors
+
+
+def load_model(path: PathLike, device: str | Device = "cpu") -> MLP:
+    """Read a net that `save` wrote, onto a device.
+
+    Raises ModelFileError if the file is missing, damaged or not such a model, DeviceError as `MLP` does.
+    """
+    place = Device.named(device)
+    header, body = _read_safetensors(Path(path))
+    settings = _read_settings(header, path)
+    try:
+        sizes, bias = settings["sizes"], settings["bias"]
+        itemsize = np.dtype(settings["dtype"]).itemsize
+        # Before the net is made: a header may claim layers that no memory could hold.
+        if parameter_count(sizes, bias) * itemsize != len(body):
+            raise ModelFileError(
+                f"{path}: the network {sizes} doesn't fit the {len(body)} bytes of weights; it is damaged"
+            )
+        net = MLP(**settings, device=place)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ModelFileError(f"{path}: its description of the network is wrong ({error}); it is damaged") from error
+    flat = np.empty(len(body) // itemsize, dtype=net.dtype)
+    start = 0
+    for name, tensor in _named_tensors(net).items():
+        flat[start : start + tensor.size] = _tensor(header, body, name, tensor, path)
+        start += tensor.size
+    with net.device.active():
+        net.parameters[...] = net.xp.asarray(flat)
+    return net
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The parsed header and the bytes after it."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if len(start) < 8 or not 2 <= length <= _MAX_HEADER:
+                raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved")
+            text = file.read(length)
+            if len(text) < length:
+                raise ModelFileError(f"{path}: the file is cut off; copy it again, or train anew")
+            body = file.read()
+    except OSError as error:
+        raise ModelFileError(f"{path}: can't be read ({error.strerror}); check the name") from error
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved") from error
+    if not isinstance(header, dict):
+        raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved")
+    return header, body
+
+
+def _read_settings(header: dict[str, Any], path: PathLike) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        found = metadata.get("format") if isinstance(metadata, dict) else None
+        raise ModelFileError(
+            f"{path}: this is a safetensors file, but not an xpnn model (format {str(found)[:40]!r}, not {FORMAT!r})"
+        )
+    try:
+        settings = json.loads(metadata["network"])
+        if not isinstance(settings, dict):
+            raise TypeError("not an object")
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise ModelFileError(f"{path}: its description of the network is wrong ({error}); it is damaged") from error
+    return settings
+
+
+def _tensor(header: dict[str, Any], body: bytes, name: str, like: NDArray[Any], path: PathLike) -> NDArray[Any]:
+    """The tensor `name` as a flat array, checked against the size and dtype that the net needs."""
+    entry = header.get(name)
+    expected = {"dtype": _DTYPES[like.dtype.name], "shape": list(like.shape)}
+    if not isinstance(entry, dict) or {key: entry.get(key) for key in expected} != expected:
+        raise ModelFileError(f"{path}: the tensor {name} is missing or not {expected}; the file is damaged")
+    match entry.get("data_offsets"):
+        case [int(start), int(stop)] if 0 <= start and stop - start == like.nbytes and stop <= len(body):
+            values = np.frombuffer(body, dtype=like.dtype, count=math.prod(like.shape), offset=start)
+        case _:
+            raise ModelFileError(f"{path}: the tensor {name} lies outside the file; the file is damaged")
+    if not np.isfinite(values).all():
+        raise ModelFileError(f"{path}: the tensor {name} holds values that are not finite; the file is damaged")
+    return values

@@ -1,0 +1,71 @@
+"""Initial weights. They are drawn on the host in float64, so that one seed starts the same net on every device.
+
+Each draws a weight matrix W of shape (n_out, n_in) whose variance is chosen so that signals (and, for glorot,
+errors) keep their size from layer to layer:
+
+    lecun    1 / n_in               LeCun et al., Efficient BackProp, 1998, section 4.6
+    glorot   2 / (n_in + n_out)     Glorot and Bengio, 2010, equation 16
+    he       2 / n_in               He et al., 2015, equation 10; for relu, which passes half of a signal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Initializer: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[Any]]
+
+
+def _normal(variance: Callable[[int, int], float]) -> Initializer:
+    def draw(generator: np.random.Generator, n_out: int, n_in: int) -> NDArray[Any]:
+        return generator.normal(0.0, variance(n_out, n_in) ** 0.5, (n_out, n_in))
+
+    return draw
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Initializer:
+    def draw(generator: np.random.Generator, n_out: int, n_in: int) -> NDArray[Any]:
+        limit = (3 * variance(n_out, n_in)) ** 0.5  # the variance of uniform(-a, a) is a^2 / 3
+        return generator.uniform(-limit, limit, (n_out, n_in))
+
+    return draw
+
+
+def _lecun(n_out: int, n_in: int) -> float:
+    return 1 / n_in
+
+
+def _glorot(n_out: int, n_in: int) -> float:
+    return 2 / (n_in + n_out)
+
+
+def _he(n_out: int, n_in: int) -> float:
+    return 2 / n_in
+
+
+INITIALIZERS = {
+    "glorot-normal": _normal(_glorot),
+    "glorot-uniform": _uniform(_glorot),
+    "he-normal": _normal(_he),
+    "he-uniform": _uniform(_he),
+    "lecun-normal": _normal(_lecun),
+    "lecun-uniform": _uniform(_lecun),
+}
+
+
+def seeded(seed: int) -> np.random.Generator:
+    """The generator of the initial weights: a stream of its own, apart from the shuffles of the same seed.
+
+    Raises ValueError for a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
+    return np.random.default_rng([1, seed])
+
+
+def usual_initializer(activation: str) -> str:
+    """The usual choice for the layer below an activation."""
+    return "he-normal" if activation == "relu" else "glorot-uniform"

@@ -1,0 +1,320 @@
+"""The multilayer perceptron: one flat parameter vector, the layers as views of it, forward and backward.
+
+The two passes are plain functions on arrays. They write into buffers that the caller made, so that a training
+step can run without allocating; `docs/math.md` derives them with the same letters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, Activation
+from xpnn.backend import Array, ArrayModule, Device, as_array, matmul, to_device, to_host, xp_of
+from xpnn.errors import DataError
+from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
+from xpnn.losses import LOSSES, Loss, natural_loss
+
+if TYPE_CHECKING:
+    from xpnn.training import Epoch
+
+QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
+
+
+class Layer(NamedTuple):
+    """W (n_out, n_in) and b (n_out,), or None: views of a flat vector of parameters, or of their gradient."""
+
+    W: Array
+    b: Array | None
+
+
+class Scaling(NamedTuple):
+    """What a net does to pixels before it uses them: x = pixel * factor + offset."""
+
+    factor: float = 1 / 255
+    offset: float = 0.0
+
+
+def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
+    """Views into a flat `vector`: W of the first layer, its b, W of the second, ... each in C order."""
+    layers, start = [], 0
+    for n_in, n_out in pairwise(sizes):
+        W = vector[start : start + n_out * n_in].reshape(n_out, n_in)
+        start += n_out * n_in
+        b = vector[start : start + n_out] if bias else None
+        start += n_out * bias
+        layers.append(Layer(W, b))
+    return tuple(layers)
+
+
+def forward(
+    layers: Sequence[Layer], activations: Sequence[Activation], x: Array, outputs: Sequence[Array], column: Array
+) -> None:
+    """Write each layer's y = f(x W^T + b) into `outputs`. Shapes (n, n_out) each; `column` (n, 1) is scratch."""
+    xp = xp_of(x, column)
+    for layer, activation, y in zip(layers, activations, outputs, strict=True):
+        matmul(x, layer.W.T, out=y)
+        if layer.b is not None:
+            xp.add(y, layer.b, out=y)
+        activation.apply(y, column)
+        x = y
+
+
+def backward(
+    layers: Sequence[Layer],
+    activations: Sequence[Activation | None],
+    x: Array,
+    outputs: Sequence[Array],
+    errors: Sequence[Array],
+    deltas: Sequence[Array],
+    gradient: Sequence[Layer],
+    column: Array,
+) -> None:
+    """Propagate errors[-1] back through the layers and write the gradient.
+
+    errors[i] is dL/dy of layer i and deltas[i] is dL/dz = errors[i] * f'(z); an activation of None says that
+    the error is dL/dz already. Give the same arrays as `errors` and `deltas`: the delta then takes the error's
+    place, and W^T delta goes back, which is the gradient. Give others, and W^T error goes back, which is the
+    rule of Rashid's book. `outputs` are spent.
+    """
+    xp = xp_of(x, column)
+    for i in reversed(range(len(layers))):
+        activation, error, delta = activations[i], errors[i], deltas[i]
+        if delta is not error:
+            xp.copyto(delta, error)
+        if activation is not None:
+            activation.backpropagate(delta, outputs[i], column)
+        grad_W, grad_b = gradient[i]
+        matmul(delta.T, outputs[i - 1] if i else x, out=grad_W)
+        if grad_b is not None:
+            xp.sum(delta, axis=0, out=grad_b)
+        if i:
+            matmul(error, layers[i].W, out=errors[i - 1])
+
+
+def scale_pixels(pixels: Array, scaling: Scaling, out: Array) -> None:
+    """out = pixels * factor + offset, from uint8 to floats."""
+    xp = xp_of(pixels, out)
+    xp.copyto(out, pixels)  # converting first and scaling in place is faster than one mixed multiplication
+    xp.multiply(out, scaling.factor, out=out)
+    if scaling.offset:
+        xp.add(out, scaling.offset, out=out)
+
+
+class MLP:
+    """A multilayer perceptron, on one device.
+
+    sizes:        units of each layer from the inputs to the outputs, such as [784, 200, 10].
+    hidden:       activation of the hidden layers: relu, sigmoid, tanh or identity; one name, or one a layer.
+    output:       activation of the output layer: softmax or any of the others.
+    loss:         cross-entropy, binary-cross-entropy or squared-error; None: the one made for `output`.
+    bias:         whether layers have biases.
+    initializer:  see `xpnn.initializers`; None: he-normal below relu, glorot-uniform below the rest.
+    scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
+    target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
+    labels:       names of the classes, one an output.
+    device:       "cpu", "cuda", "cuda:N" or "auto".
+    dtype:        "float32" or "float64".
+    seed:         of the initial weights; the same on every device.
+
+    Raises ValueError for arguments that can't work, DeviceError for a device that can't be used.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        hidden: str | Sequence[str] = "relu",
+        output: str = "softmax",
+        loss: str | None = None,
+        bias: bool = True,
+        initializer: str | None = None,
+        scaling: tuple[float, float] = (1 / 255, 0.0),
+        target_range: tuple[float, float] = (0.0, 1.0),
+        labels: Sequence[str] | None = None,
+        device: str | Device = "cpu",
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        self.sizes = tuple(sizes)
+        if len(self.sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in self.sizes):
+            raise ValueError(f"sizes must be two or more positive whole numbers, not {list(sizes)}")
+        depth = len(self.sizes) - 2
+        self.hidden = (hidden,) * depth if isinstance(hidden, str) else tuple(hidden)
+        if len(self.hidden) != depth:
+            raise ValueError(f"{depth} hidden layers but {len(self.hidden)} hidden activations")
+        for name in self.hidden:
+            _check_choice("hidden activation", name, HIDDEN_ACTIVATIONS)
+        _check_choice("output activation", output, ACTIVATIONS)
+        _check_choice("dtype", dtype, ("float32", "float64"))
+        if initializer is not None:
+            _check_choice("initializer", initializer, INITIALIZERS)
+        self.output, self.dtype, self.bias = output, dtype, bias
+        self.loss = natural_loss(output) if loss is None else loss
+        self.scaling = Scaling(float(scaling[0]), float(scaling[1]))
+        if not (math.isfinite(self.scaling.factor) and math.isfinite(self.scaling.offset)):
+            raise ValueError(f"scaling must be two finite numbers (factor, offset), not {tuple(scaling)}")
+        self.target_range = (float(target_range[0]), float(target_range[1]))
+        _check_loss(self.loss, output, self.target_range)
+        self.labels = tuple(str(i) for i in range(self.sizes[-1])) if labels is None else tuple(map(str, labels))
+        if len(self.labels) != self.sizes[-1]:
+            raise ValueError(f"{self.sizes[-1]} outputs but {len(self.labels)} labels")
+        self.device = Device.named(device)
+        with self.device.active():
+            self.parameters: Array = self.xp.zeros(parameter_count(self.sizes, bias), dtype=dtype)
+            self.layers = layers_of(self.parameters, self.sizes, bias)
+            self._initialize(initializer, seed)
+
+    def _initialize(self, initializer: str | None, seed: int) -> None:
+        generator = seeded(seed)
+        for layer, name in zip(self.layers, (*self.hidden, self.output), strict=True):
+            draw = INITIALIZERS[initializer or usual_initializer(name)]
+            layer.W[...] = self.xp.asarray(draw(generator, *layer.W.shape), dtype=self.dtype)
+
+    @property
+    def xp(self) -> ArrayModule:
+        """The array module of the net's device."""
+        return self.device.xp
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One a layer, the output's last."""
+        return tuple(ACTIVATIONS[name] for name in (*self.hidden, self.output))
+
+    @property
+    def loss_function(self) -> Loss:
+        """The entry of LOSSES that `loss` names."""
+        return LOSSES[self.loss]
+
+    def codes(self) -> Array:
+        """(n_out, n_out): row k is what the outputs should be for class k, made from `target_range`."""
+        low, high = self.target_range
+        return low + (high - low) * self.xp.eye(self.sizes[-1], dtype=self.dtype)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make a net of this kind: MLP(**net.settings()) has its shape, not its weights."""
+        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels", "dtype")
+        return {name: getattr(self, name) for name in names}
+
+    def to(self, device: str | Device) -> MLP:
+        """A copy of the net on another device."""
+        copy = MLP(**self.settings(), device=device)
+        with copy.device.active():
+            copy.parameters[...] = copy.xp.asarray(to_host(self.parameters))
+        return copy
+
+    def train(self, inputs: Any, targets: Any, **options: Any) -> list[Epoch]:
+        """Train on (inputs, targets); returns the epochs' records. The options are those of `xpnn.train`."""
+        from xpnn.training import train
+
+        return list(train(self, (inputs, targets), **options))
+
+    def query(self, inputs: Any) -> Array:
+        """The outputs for one row (n_in,) or many (n, n_in); for a softmax net, class probabilities.
+
+        inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come.
+        Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
+        Raises DataError for another width or for pixels outside 0-255, TypeError for CUDA arrays on a CPU net.
+        """
+        rows = as_array(inputs)
+        with self.device.active():
+            x = self.place_inputs(rows[None] if rows.ndim == 1 else rows)
+            result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
+            for start in range(0, len(x), QUERY_ROWS):
+                self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+        return result[0] if rows.ndim == 1 else result
+
+    def _query_chunk(self, x: Array, result: Array) -> None:
+        xp, n = self.xp, len(x)
+        if x.dtype.kind == "u":
+            pixels, x = x, xp.empty(x.shape, dtype=self.dtype)
+            scale_pixels(pixels, self.scaling, out=x)
+        outputs = [xp.empty((n, size), dtype=self.dtype) for size in self.sizes[1:-1]]
+        forward(self.layers, self.activations, x, [*outputs, result], xp.empty((n, 1), dtype=self.dtype))
+
+    def predict(self, inputs: Any) -> Array:
+        """The class of each row, int64 (n,) (0-d for one row): the output that is largest. See `query`.
+
+        Raises ValueError for a net with one output, which tells no classes apart.
+        """
+        if self.sizes[-1] == 1:
+            raise ValueError("a net with one output gives values, not classes; use query")
+        with self.device.active():
+            return self.query(inputs).argmax(axis=-1)
+
+    def place_inputs(self, inputs: Array) -> Array:
+        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype."""
+        if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
+            raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
+        if inputs.dtype.kind not in "biuf":
+            raise DataError(f"inputs must be numbers, not {inputs.dtype}")
+        inputs = to_device(inputs, self.device)
+        if inputs.dtype == "uint8":
+            return inputs
+        if inputs.dtype.kind not in "iu":
+            return inputs.astype(self.dtype, copy=False)
+        low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)
+        if low < 0 or high > 255:
+            raise DataError(
+                f"whole-number inputs are pixels and must lie in 0-255, not {low} to {high}; "
+                "for other data pass floats, scaled to about -1 to 1"
+            )
+        return inputs.astype("uint8")
+
+    def place_targets(self, targets: Array) -> Array:
+        """Check targets and bring them to the device: int64 labels (n,), or floats (n, n_out)."""
+        n_out = self.sizes[-1]
+        if n_out == 1 and targets.ndim == 1:
+            targets = targets[:, None]
+        is_labels = targets.ndim == 1 and targets.dtype.kind in "biu"
+        if targets.dtype.kind not in "biuf" or not (is_labels or targets.shape[1:] == (n_out,)):
+            raise DataError(
+                f"targets of shape {targets.shape} and type {targets.dtype} don't fit {n_out} outputs: give "
+                f"whole-number labels (n,), or floats (n, {n_out})"
+            )
+        targets = to_device(targets, self.device)
+        if not is_labels:
+            _check_probabilities(targets, self.loss)
+            return targets.astype(self.dtype, copy=False)
+        low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
+        if low < 0 or high >= n_out:
+            raise DataError(f"labels must lie in 0-{n_out - 1}, one an output, not {low} to {high}")
+        return targets.astype("int64", copy=False)
+
+    def __repr__(self) -> str:
+        hidden = self.hidden[0] if len(set(self.hidden)) == 1 else list(self.hidden)
+        return f"MLP({list(self.sizes)}, hidden={hidden!r}, output={self.output!r}, device='{self.device}')"
+
+
+def parameter_count(sizes: Sequence[int], bias: bool) -> int:
+    """How many weights and biases a net of these sizes has."""
+    return sum(n_out * (n_in + bias) for n_in, n_out in pairwise(sizes))
+
+
+def _check_choice(what: str, name: str, choices: Any) -> None:
+    if name not in choices:
+        raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(choices)}")
+
+
+def _check_loss(loss: str, output: str, target_range: tuple[float, float]) -> None:
+    _check_choice("loss", loss, LOSSES)
+    link = LOSSES[loss].link
+    if link not in (None, output):
+        raise ValueError(
+            f"the loss {loss} goes with {link} outputs only; set output to {link}, or loss to {natural_loss(output)}"
+        )
+    low, high = target_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
+    if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
+        raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
+
+
+def _check_probabilities(targets: Array, loss: str) -> None:
+    link = LOSSES[loss].link
+    if link and targets.size and not (0 <= float(targets.min()) and float(targets.max()) <= 1):
+        raise DataError(f"with {loss} targets are probabilities and must lie in 0-1")
+    if link == "softmax" and not bool((abs(targets.sum(axis=1) - 1) < 1e-3).all()):
+        raise DataError(f"with {loss} the targets of a row are probabilities and must sum to 1")

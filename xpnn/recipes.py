@@ -1,0 +1,103 @@
+"""Recipes: complete settings for a net and its training, each good for something and named.
+
+    default   quick and good on digits and MNIST, chosen by measurement (docs/benchmarks.md)
+    seed      a first network as the tutorials type it in, to the letter: one sample at a time, in file order,
+              two sigmoids, no biases (Rashid, Make Your Own Neural Network, 2016)
+
+`dataclasses.replace(RECIPES["default"], epochs=3)` changes one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xpnn.backend import Device
+from xpnn.network import MLP
+from xpnn.optimizers import OPTIMIZERS, Optimizer
+from xpnn.samples import Samples
+from xpnn.schedules import scheduled
+from xpnn.training import Epoch, train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings but the data, the device and the seed; the names are those of `MLP` and `train`."""
+
+    hidden_sizes: tuple[int, ...] = (200,)
+    hidden: str = "relu"
+    output: str = "softmax"
+    loss: str | None = None
+    bias: bool = True
+    initializer: str | None = None
+    scaling: tuple[float, float] = (1 / 255, 0.0)
+    target_range: tuple[float, float] = (0.0, 1.0)
+    dtype: str = "float32"
+    optimizer: str = "adam"
+    learning_rate: float = 0.004
+    schedule: str = "linear"
+    momentum: float = 0.0
+    batch_size: int = 32
+    epochs: int = 10
+    shuffle: bool = True
+    error_rule: str = "gradient"
+
+    def network(self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0) -> MLP:
+        """A new net with an output for each label. Raises what `MLP` raises."""
+        return MLP(
+            (n_in, *self.hidden_sizes, len(labels)),
+            hidden=self.hidden,
+            output=self.output,
+            loss=self.loss,
+            bias=self.bias,
+            initializer=self.initializer,
+            scaling=self.scaling,
+            target_range=self.target_range,
+            labels=labels,
+            device=device,
+            dtype=self.dtype,
+            seed=seed,
+        )
+
+    def make_optimizer(self, n: int) -> Optimizer:
+        """The optimizer for a run on n rows. Raises ValueError for settings that can't work."""
+        steps = self.epochs * math.ceil(n / self.batch_size)
+        settings = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
+        return OPTIMIZERS[self.optimizer](scheduled(self.schedule, self.learning_rate, steps), **settings)
+
+    def train(self, net: MLP, samples: Samples, *, seed: int = 0, **options: Any) -> Iterator[Epoch]:
+        """`xpnn.train` with the recipe's settings; `options` are its others (validation, progress)."""
+        return train(
+            net,
+            samples,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            optimizer=self.make_optimizer(len(samples)),
+            shuffle=self.shuffle,
+            seed=seed,
+            error_rule=self.error_rule,
+            **options,
+        )
+
+
+RECIPES = {
+    "default": Recipe(),
+    "seed": Recipe(
+        hidden="sigmoid",
+        output="sigmoid",
+        loss="squared-error",
+        bias=False,
+        initializer="lecun-normal",
+        scaling=(0.99 / 255, 0.01),
+        target_range=(0.01, 0.99),
+        optimizer="sgd",
+        learning_rate=0.1,
+        schedule="constant",
+        batch_size=1,
+        epochs=5,
+        shuffle=False,
+        error_rule="book",
+    ),
+}

@@ -1,0 +1,188 @@
+"""The train step: one batch in, one update of the parameters. This is the algorithm, written once.
+
+A step is called with row numbers (on the device) and keeps three attributes that the training loop reads:
+
+    name      for the record of the epoch
+    rows      how many row numbers it wants at a time
+    updates   how many updates of the parameters it makes of them
+
+The step below is the reference: rows = batch_size, updates = 1. A faster one (in `xpnn.fast`) may take more
+rows and make more updates, and must agree with this one.
+
+After its first call a step allocates nothing and never asks the device for a value: it writes into buffers
+made once, reads the learning rate from a table on the device, and adds the loss and the hits to totals on the
+device, which the loop reads once an epoch. The same lines can therefore be recorded into a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from xpnn.activations import Activation
+from xpnn.backend import Array, take, xp_of
+from xpnn.network import MLP, backward, forward, layers_of, scale_pixels
+from xpnn.optimizers import Optimizer
+
+
+class Step(Protocol):
+    """What the training loop knows of a step."""
+
+    name: str
+    rows: int
+    updates: int
+
+    def begin_epoch(self, table: Array) -> None:
+        """Start an epoch: `table` (updates of the epoch, coefficients) is the optimizer's, in order; totals are 0."""
+
+    def __call__(self, rows: Array) -> None:
+        """Learn from these rows, int64 (n,), n <= self.rows."""
+
+    def totals(self) -> tuple[float, int | None]:
+        """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device."""
+
+
+class Buffers(NamedTuple):
+    """Work arrays for a batch of n rows. `head` gives the same memory for a smaller batch."""
+
+    pixels: Array  # (n, n_in) uint8
+    x: Array  # (n, n_in)
+    labels: Array  # (n,) int64
+    t: Array  # (n, n_out)
+    outputs: Sequence[Array]  # y of each layer, (n, units)
+    errors: Sequence[Array]  # dL/dy of each layer, (n, units)
+    deltas: Sequence[Array]  # dL/dz of each layer; `errors` itself where the gradient is wanted
+    scratch: Array  # (n, n_out)
+    column: Array  # (n, 1)
+    predicted: Array  # (n,) int64
+    hits: Array  # (n,) bool
+
+    def head(self, n: int) -> Buffers:
+        """The first n rows of every buffer."""
+        return Buffers(*(part[:n] if hasattr(part, "shape") else [array[:n] for array in part] for part in self))
+
+
+class ReferenceStep:
+    """Gather a batch, forward, loss, backward, update.
+
+    inputs, targets: the training rows on the net's device, as `MLP.place_inputs` and `place_targets` give them.
+    error_rule:      "gradient", or "book": hidden errors come from the raw output error, without the output's
+                     derivative, as in Rashid, Make Your Own Neural Network, 2016.
+    """
+
+    name = "reference"
+    updates = 1
+
+    def __init__(
+        self,
+        net: MLP,
+        optimizer: Optimizer,
+        inputs: Array,
+        targets: Array,
+        batch_size: int,
+        error_rule: str = "gradient",
+    ) -> None:
+        xp = xp_of(net.parameters, inputs, targets)
+        self.net, self.optimizer, self.inputs, self.targets = net, optimizer, inputs, targets
+        self.rows = min(batch_size, len(inputs))
+        self.activations = net.activations
+        self.backward_activations: list[Activation | None] = list(net.activations)
+        if net.loss_function.link:
+            self.backward_activations[-1] = None  # the loss gives dL/dz
+        self.gradient = xp.zeros_like(net.parameters)
+        self.gradient_layers = layers_of(self.gradient, net.sizes, net.bias)
+        self.state = optimizer.init(net.parameters)
+        self.codes = net.codes()
+        self.buffers = {self.rows: self._make_buffers(error_rule)}
+        self.loss = xp.zeros((), dtype=net.dtype)
+        self.total_loss = xp.zeros((), dtype="float64")
+        self.batch_hits = xp.zeros((), dtype="int64")
+        self.total_hits = xp.zeros((), dtype="int64")
+        self.position = xp.zeros(1, dtype="int64")  # this update's row of the table
+        self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
+        self.coefficients: Sequence[Array] = ()
+
+    def _make_buffers(self, error_rule: str) -> Buffers:
+        xp, n, sizes, dtype = self.net.xp, self.rows, self.net.sizes, self.net.dtype
+        errors = [xp.empty((n, size), dtype=dtype) for size in sizes[1:]]
+        return Buffers(
+            pixels=xp.empty((n, sizes[0]), dtype="uint8"),
+            x=xp.empty((n, sizes[0]), dtype=dtype),
+            labels=xp.empty(n, dtype="int64"),
+            t=xp.empty((n, sizes[-1]), dtype=dtype),
+            outputs=[xp.empty_like(error) for error in errors],
+            errors=errors,
+            deltas=errors if error_rule == "gradient" else [xp.empty_like(error) for error in errors],
+            scratch=xp.empty_like(errors[-1]),
+            column=xp.empty((n, 1), dtype=dtype),
+            predicted=xp.empty(n, dtype="int64"),
+            hits=xp.empty(n, dtype="bool"),
+        )
+
+    def begin_epoch(self, table: Array) -> None:
+        """See Step."""
+        self.table = table
+        self.row = self.net.xp.empty_like(table[:1])
+        self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
+        for counter in (self.position, self.total_loss, self.total_hits):
+            counter.fill(0)
+
+    def __call__(self, rows: Array) -> None:
+        """See Step."""
+        buffers = self._buffers_for(len(rows))
+        self._gather(rows, buffers)
+        forward(self.net.layers, self.activations, buffers.x, buffers.outputs, buffers.column)
+        self._measure(buffers)
+        self._differentiate(buffers)
+        self._update()
+
+    def _buffers_for(self, n: int) -> Buffers:
+        if n not in self.buffers:
+            self.buffers[n] = self.buffers[self.rows].head(n)
+        return self.buffers[n]
+
+    def _gather(self, rows: Array, buffers: Buffers) -> None:
+        """Copy the batch's inputs, scaled, into x and its targets into t."""
+        if self.inputs.dtype == "uint8":
+            take(self.inputs, rows, out=buffers.pixels)
+            scale_pixels(buffers.pixels, self.net.scaling, out=buffers.x)
+        else:
+            take(self.inputs, rows, out=buffers.x)
+        if self.targets.ndim == 1:
+            take(self.targets, rows, out=buffers.labels)
+            take(self.codes, buffers.labels, out=buffers.t)
+        else:
+            take(self.targets, rows, out=buffers.t)
+
+    def _measure(self, buffers: Buffers) -> None:
+        """The batch's loss and hits, added to the totals; dL/dy, averaged over the rows, into the last error."""
+        xp, y, error = self.net.xp, buffers.outputs[-1], buffers.errors[-1]
+        self.net.loss_function.evaluate(y, buffers.t, error, buffers.scratch, self.loss)
+        xp.multiply(error, 1 / len(y), out=error)
+        xp.add(self.total_loss, self.loss, out=self.total_loss)
+        if self.targets.ndim == 1:
+            xp.argmax(y, axis=1, out=buffers.predicted)
+            xp.equal(buffers.predicted, buffers.labels, out=buffers.hits)
+            xp.sum(buffers.hits, out=self.batch_hits)
+            xp.add(self.total_hits, self.batch_hits, out=self.total_hits)
+
+    def _differentiate(self, buffers: Buffers) -> None:
+        backward(
+            self.net.layers,
+            self.backward_activations,
+            buffers.x,
+            buffers.outputs,
+            buffers.errors,
+            buffers.deltas,
+            self.gradient_layers,
+            buffers.column,
+        )
+
+    def _update(self) -> None:
+        take(self.table, self.position, out=self.row)
+        self.net.xp.add(self.position, 1, out=self.position)
+        self.optimizer.update(self.gradient, self.state, self.net.parameters, self.coefficients)
+
+    def totals(self) -> tuple[float, int | None]:
+        """See Step."""
+        return float(self.total_loss), int(self.total_hits) if self.targets.ndim == 1 else None
