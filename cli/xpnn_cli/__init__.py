@@ -1,0 +1,52 @@
+"""The command line of xpnn: each command is one file, and all of them are thin; the work is xpnn's.
+
+stdout is for results, stderr for progress. Exit codes: 0, 1 for bad data or a failed run, 2 for wrong usage,
+130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from xpnn.errors import XpnnError
+from xpnn_cli.devices import devices
+from xpnn_cli.draw import draw
+from xpnn_cli.query import query
+from xpnn_cli.test import test
+from xpnn_cli.train import train
+
+
+class _Commands(click.Group):
+    """The group that turns what can go wrong into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except XpnnError as error:
+            raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(f"not enough memory ({error}); lower --hidden or --limit") from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="xpnn")
+def main() -> None:
+    """Train, test and query multilayer perceptrons on the CPU or a CUDA GPU.
+
+    \b
+    Start here:
+      xpnn train                                 learn the digits that come with xpnn
+      xpnn test model.safetensors                how good is it?
+      xpnn query model.safetensors picture.png   which digit is this?
+
+    `xpnn COMMAND --help` explains each command.
+    """
+
+
+for command in (train, test, query, draw, devices):
+    main.add_command(command)

@@ -1,0 +1,53 @@
+"""Options that several commands share, and what their values mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+
+from xpnn.backend import Device, why_no_cuda
+
+
+def size_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Layer sizes from whole numbers with commas between; an empty text is an empty list."""
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",")] if value.strip() else []
+    if not all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts):
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 200 or 300,100.")
+    return tuple(int(part) for part in parts)
+
+
+def device_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """auto, cpu, cuda or cuda:N; whether it is there is found out later."""
+    if not Device.is_name(value):
+        raise click.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N (such as cuda:1).")
+    return value
+
+
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    callback=device_name,
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, cuda:N for the N-th GPU from 0, or auto: a GPU if one can be used, else the CPU.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+
+def chosen_device(name: str) -> Device:
+    """The device called `name`; for "auto", stderr says which it is and why."""
+    device = Device.named(name)
+    if name == "auto":
+        reason = f"; CUDA can't be used: {why_no_cuda()}" if device.kind == "cpu" else ""
+        click.echo(f"device: {device}{reason}", err=True)
+    return device
+
+
+def print_json(result: Any) -> None:
+    """The one JSON object of a command, on stdout."""
+    click.echo(json.dumps(result))

@@ -1,0 +1,50 @@
+"""Pictures of digits on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from xpnn.backend import to_host
+from xpnn.network import MLP
+from xpnn.plots import draw_digit
+from xpnn.samples import Samples
+
+TO_ASCII = str.maketrans("░▒▓█▄▀", ".:*#.'")
+
+
+def printable(picture: str) -> str:
+    """The picture in characters that stdout can show."""
+    try:
+        picture.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return picture.translate(TO_ASCII)
+    return picture
+
+
+def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | None, count: int = 4) -> str:
+    """The first rows side by side, each under what the net takes it for; the last is one that it gets wrong, if any.
+
+    An empty text where the rows are no pictures.
+    """
+    if shape is None or samples.targets is None or samples.inputs.dtype != np.uint8:
+        return ""
+    predicted = to_host(net.predict(samples.inputs))
+    wrong = np.flatnonzero(predicted != samples.targets)
+    rows = [*range(min(count, len(samples)))]
+    if wrong.size and wrong[0] >= len(rows):
+        rows[-1] = int(wrong[0])
+    columns = []
+    for row in rows:
+        said, true = net.labels[predicted[row]], net.labels[samples.targets[row]]
+        title = f"{said}" if said == true else f"{said}, but it is {true}"
+        columns.append([title, *draw_digit(samples.inputs[row], shape).splitlines()])
+    return printable(_side_by_side(columns))
+
+
+def _side_by_side(columns: list[list[str]], gap: str = "   ") -> str:
+    widths = [max(map(len, column)) for column in columns]
+    lines: Any = zip(*columns, strict=True)
+    return "\n".join(gap.join(part.ljust(w) for part, w in zip(line, widths, strict=True)).rstrip() for line in lines)

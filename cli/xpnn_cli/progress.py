@@ -1,0 +1,76 @@
+"""Progress of a training run on stderr: a live bar for each epoch on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from xpnn.training import Epoch, Progress
+
+SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
+
+
+class TrainingProgress:
+    """Give `step_callback` to `train` as its `progress`, and iterate over its records through `watch`."""
+
+    def __init__(self, epochs: int, rows: int, validation_name: str) -> None:
+        self.epochs, self.rows, self.validation_name = epochs, rows, validation_name
+        self.bar: Any = None
+        self.next_look = 0.0
+
+    @property
+    def step_callback(self) -> Callable[[Progress], None] | None:
+        """Redraws the bar; None where stderr is no terminal."""
+        return self._after_step if sys.stderr.isatty() else None
+
+    def watch(self, records: Iterator[Epoch]) -> Iterator[Epoch]:
+        """The records as they come, each shown."""
+        try:
+            for record in records:
+                self._show_epoch(record)
+                yield record
+        finally:
+            self._close()  # after an error in the middle of an epoch, its message starts on a new line
+
+    def _after_step(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now >= self.next_look:
+            if self.bar is None:
+                self._open(progress.epoch)
+            total, hits = progress.totals()
+            accuracy = None if hits is None else hits / progress.rows
+            self.bar.update(progress.rows - self.bar.pos, _numbers(total / progress.rows, accuracy))
+            self.next_look = now + SECONDS_BETWEEN_LOOKS
+
+    def _show_epoch(self, record: Epoch) -> None:
+        text = _numbers(record.loss, record.accuracy)
+        if record.validation is not None and record.validation.accuracy is not None:
+            text += f"  {self.validation_name} {record.validation.accuracy:.2%}"
+        if self.bar is None:
+            click.echo(f"epoch {record.number}/{self.epochs}  {text}  {record.seconds:.2f} s", err=True)
+        else:
+            self.bar.update(self.rows - self.bar.pos, text)
+            self._close()
+
+    def _open(self, epoch: int) -> None:
+        self.bar = click.progressbar(
+            length=self.rows,
+            label=f"epoch {epoch}/{self.epochs}",
+            file=sys.stderr,
+            width=24,
+            item_show_func=lambda text: text,
+        )
+        self.bar.__enter__()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.__exit__(None, None, None)
+        self.bar, self.next_look = None, 0.0
+
+
+def _numbers(loss: float, accuracy: float | None) -> str:
+    return f"loss {loss:.4f}" + ("" if accuracy is None else f"  accuracy {accuracy:.2%}")

@@ -1,0 +1,52 @@
+"""xpnn test: how good is a model?"""
+
+from __future__ import annotations
+
+import click
+
+import xpnn
+from xpnn.data import read_samples
+from xpnn.data.catalogue import NAMES
+from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data", default="digits")
+@click.option("--limit", type=click.IntRange(min=1), help="Use the first LIMIT rows only.")
+@device_option
+@json_option
+def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -> None:
+    """Measure MODEL on DATA: accuracy, precision, recall and F1 of each class, and the confusion matrix.
+
+    MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist: their test rows) or a file, as for
+    `xpnn train`; all rows of a CSV or IDX file are used.
+    """
+    net = xpnn.load_model(model, chosen_device(device))
+    samples = xpnn.load(data).test if data in NAMES else read_samples(data)
+    assert samples is not None  # every named data set has test rows
+    found = xpnn.evaluate(net, samples.take(slice(limit)))
+    if as_json:
+        confusion = None if found.confusion is None else found.confusion.tolist()
+        print_json({"accuracy": found.accuracy, "loss": found.loss, "confusion": confusion, "n": found.n})
+    else:
+        click.echo(_report(found, net.labels))
+
+
+def _report(found: xpnn.Evaluation, labels: tuple[str, ...]) -> str:
+    """The scores as tables."""
+    assert found.confusion is not None  # data files hold labels
+    scores, width = found.per_class(), max(5, *map(len, labels))
+    lines = [
+        f"accuracy {found.accuracy:.2%} of {found.n:,} rows, loss {found.loss:.4f}",
+        "",
+        f"{'class':>{width}}  precision   recall       F1     rows",
+    ]
+    for label, precision, recall, f1, support in zip(labels, *scores.values(), strict=True):
+        lines.append(f"{label:>{width}}  {precision:9.2%}  {recall:7.2%}  {f1:7.2%}  {support:7,}")
+    cell = max(len(f"{found.confusion.max():,}"), *map(len, labels)) + 2
+    lines += ["", "confusion matrix: a line for each true class, a column for each predicted one"]
+    lines.append(" " * width + "".join(f"{label:>{cell}}" for label in labels))
+    for label, row in zip(labels, found.confusion, strict=True):
+        lines.append(f"{label:>{width}}" + "".join(f"{count or '.':>{cell}}" for count in row))
+    return "\n".join(lines)
