@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from xpnn import to_host
 from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 
-FORMULAS = {
+FORMULAS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "identity": lambda z: z,
     "relu": lambda z: np.where(z > 0, z, 0),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),

@@ -66,12 +66,10 @@ def load_model(path: PathLike, device: str | Device = "cpu") -> MLP:
         itemsize = np.dtype(settings["dtype"]).itemsize
         # Before the net is made: a header may claim layers that no memory could hold.
         if parameter_count(sizes, bias) * itemsize != len(body):
-            raise ModelFileError(
-                f"{path}: the network {sizes} doesn't fit the {len(body)} bytes of weights; it is damaged"
-            )
+            raise _damaged(path, f"its {len(body)} bytes of weights don't fit the network {sizes}")
         net = MLP(**settings, device=place)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ModelFileError(f"{path}: its description of the network is wrong ({error}); it is damaged") from error
+        raise _damaged(path, f"its description of the network is wrong: {error!r}") from error
     flat = np.empty(len(body) // itemsize, dtype=net.dtype)
     start = 0
     for name, tensor in _named_tensors(net).items():
@@ -82,26 +80,27 @@ def load_model(path: PathLike, device: str | Device = "cpu") -> MLP:
     return net
 
 
+def _damaged(path: PathLike, problem: str) -> ModelFileError:
+    return ModelFileError(f"{path}: the file is damaged ({problem[:200]}); copy it again, or train anew")
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], bytes]:
     """The parsed header and the bytes after it."""
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            if len(start) < 8 or not 2 <= length <= _MAX_HEADER:
-                raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved")
-            text = file.read(length)
-            if len(text) < length:
-                raise ModelFileError(f"{path}: the file is cut off; copy it again, or train anew")
+            length = int.from_bytes(file.read(8), "little")
+            text = file.read(length) if length <= _MAX_HEADER else b""
             body = file.read()
     except OSError as error:
         raise ModelFileError(f"{path}: can't be read ({error.strerror}); check the name") from error
     try:
         header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved") from error
-    if not isinstance(header, dict):
-        raise ModelFileError(f"{path}: this is no safetensors file; give a model that xpnn train saved")
+        if not isinstance(header, dict):
+            raise TypeError("the header is no object")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path}: this is no safetensors file, or it is cut off; give one of xpnn train"
+        ) from error
     return header, body
 
 
@@ -117,7 +116,7 @@ def _read_settings(header: dict[str, Any], path: PathLike) -> dict[str, Any]:
         if not isinstance(settings, dict):
             raise TypeError("not an object")
     except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise ModelFileError(f"{path}: its description of the network is wrong ({error}); it is damaged") from error
+        raise _damaged(path, f"its description of the network is wrong: {error!r}") from error
     return settings
 
 
@@ -126,12 +125,12 @@ def _tensor(header: dict[str, Any], body: bytes, name: str, like: NDArray[Any], 
     entry = header.get(name)
     expected = {"dtype": _DTYPES[like.dtype.name], "shape": list(like.shape)}
     if not isinstance(entry, dict) or {key: entry.get(key) for key in expected} != expected:
-        raise ModelFileError(f"{path}: the tensor {name} is missing or not {expected}; the file is damaged")
+        raise _damaged(path, f"the tensor {name} is missing or not {expected}")
     match entry.get("data_offsets"):
         case [int(start), int(stop)] if 0 <= start and stop - start == like.nbytes and stop <= len(body):
             values = np.frombuffer(body, dtype=like.dtype, count=math.prod(like.shape), offset=start)
         case _:
-            raise ModelFileError(f"{path}: the tensor {name} lies outside the file; the file is damaged")
+            raise _damaged(path, f"the tensor {name} lies outside the file")
     if not np.isfinite(values).all():
-        raise ModelFileError(f"{path}: the tensor {name} holds values that are not finite; the file is damaged")
+        raise _damaged(path, f"the tensor {name} holds values that are not finite")
     return values

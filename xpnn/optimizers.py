@@ -35,11 +35,7 @@ class Optimizer(NamedTuple):
 
 
 def _as_schedule(learning_rate: float | Schedule) -> Schedule:
-    if callable(learning_rate):
-        return learning_rate
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate must be a positive number, not {learning_rate}")
-    return constant(learning_rate)
+    return learning_rate if callable(learning_rate) else constant(learning_rate)
 
 
 def _check_decay(name: str, value: float) -> None:

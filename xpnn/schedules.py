@@ -16,8 +16,14 @@ from xpnn.backend import Array
 Schedule: TypeAlias = Callable[[Array], Array]
 
 
+def _check_rate(rate: float) -> None:
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"learning_rate must be a positive number, not {rate}")
+
+
 def constant(rate: float) -> Schedule:
-    """The same rate at every step."""
+    """The same rate at every step. Raises ValueError unless it is a positive number."""
+    _check_rate(rate)
 
     def schedule(step: Array) -> Array:
         return 0 * step + rate
@@ -26,7 +32,11 @@ def constant(rate: float) -> Schedule:
 
 
 def linear(rate: float, steps: int) -> Schedule:
-    """From `rate` at step 0 down to 0 at step `steps`, in a straight line, and 0 from there on."""
+    """From `rate` at step 0 down to 0 at step `steps`, in a straight line, and 0 from there on.
+
+    Raises ValueError unless `rate` is a positive number.
+    """
+    _check_rate(rate)
 
     def schedule(step: Array) -> Array:
         return rate * (1 - step / steps).clip(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -25,6 +26,13 @@ def device_name(ctx: click.Context, parameter: click.Parameter, value: str) -> s
     """auto, cpu, cuda or cuda:N; whether it is there is found out later."""
     if not Device.is_name(value):
         raise click.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:N (such as cuda:1).")
+    return value
+
+
+def finite(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Neither "nan", which no range keeps out, nor "inf"."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.")
     return value
 
 

@@ -15,7 +15,7 @@ from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from xpnn.losses import LOSSES, natural_loss
 from xpnn.optimizers import OPTIMIZERS
 from xpnn.recipes import RECIPES, Recipe
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json, size_list
+from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
@@ -60,10 +60,16 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     "--lr",
     "learning_rate",
     type=click.FloatRange(min=0, min_open=True),
+    callback=finite,
     help="Learning rate at the start of the run; the default recipe lowers it to 0 in a straight line. Another"
     " optimizer than the recipe's starts at its own usual rate.",
 )
-@_setting("--momentum", type=click.FloatRange(0, 1, max_open=True), help="Share of the last step in the next; for sgd.")
+@_setting(
+    "--momentum",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of the last step in the next; for sgd.",
+)
 @_setting("--batch-size", type=POSITIVE, help="Rows an update.")
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
@@ -72,6 +78,7 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
 @click.option(
     "--validation-fraction",
     type=SHARE,
+    callback=finite,
     help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
     " are no test rows, else none, and the test rows are shown]",
 )

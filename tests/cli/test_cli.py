@@ -1,0 +1,381 @@
+"""The command line as its users meet it: results, exit codes, streams, and errors of one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from fake_device import FakeCupy
+from PIL import Image
+from xpnn_cli import main
+
+import xpnn
+
+Run = Callable[..., Result]
+TRAIN_KEYS = {
+    *("device", "dtype", "parameters", "epochs", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"),
+    *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed"),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in an empty folder; a traceback is a failure of the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: str, exit_code: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == exit_code, result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A model that knows the digits."""
+    data, recipe = xpnn.load("digits"), xpnn.recipes.RECIPES["default"]
+    net = recipe.network(64, data.labels)
+    list(recipe.train(net, data.train))
+    path = str(tmp_path / "model.safetensors")
+    xpnn.save(net, path)
+    return path
+
+
+def write_csv(path: str, rows: int = 60, columns: int = 16, seed: int = 1) -> None:
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    pixels = generator.integers(0, 80, (rows, columns)) + 80 * labels[:, None]
+    np.savetxt(path, np.column_stack([labels, pixels]), fmt="%d", delimiter=",")
+
+
+# -- train ------------------------------------------------------------------------------------------------------------
+
+
+def test_train_with_no_options_learns_the_digits_shows_some_and_saves(run: Run) -> None:
+    result = run("train", "--device", "cpu")
+    assert "64-200-10 network, 15,010 parameters, trained on 1,442 rows" in result.stdout
+    assert "accuracy: train 99." in result.stdout
+    assert result.stdout.count("█") > 50
+    assert "epoch 10/10  loss 0." in result.stderr
+    assert xpnn.load_model("model.safetensors").sizes == (64, 200, 10)
+
+
+def test_train_json_is_one_object_and_nothing_else(run: Run, device: str) -> None:
+    result = run("train", "--json", "--device", device, "--epochs", "3", "--seed", "5", "--out", "m")
+    found = json.loads(result.stdout)
+    assert found.keys() == TRAIN_KEYS
+    assert found["device"] == {"cpu": "cpu", "cuda": "cuda:0"}[device]
+    assert (found["dtype"], found["parameters"], found["epochs"], found["step"]) == ("float32", 15010, 3, "reference")
+    assert (found["model"], found["seed"], found["sizes"], found["rows"]) == ("m", 5, [64, 200, 10], 1442)
+    assert len(found["epoch_seconds"]) == 3
+    assert 0 < sum(found["epoch_seconds"]) < found["train_seconds"]
+    data, net = xpnn.load("digits"), xpnn.load_model("m")
+    assert data.test is not None
+    assert found["test_accuracy"] == xpnn.evaluate(net, data.test).accuracy
+    assert found["train_accuracy"] == xpnn.evaluate(net, data.train).accuracy
+    assert found["validation_accuracy"] is None
+
+
+def test_options_change_the_recipe(run: Run) -> None:
+    options = (
+        "--hidden 30,20 --activation tanh --output sigmoid --optimizer sgd --lr 0.2 --momentum 0.5 --batch-size 16 "
+        "--epochs 4 --dtype float64 --limit 200 --validation-fraction 0.25 --device cpu --json"
+    )
+    result = run("train", *options.split())
+    found, net = json.loads(result.stdout), xpnn.load_model("model.safetensors")
+    assert (found["sizes"], found["dtype"], found["rows"]) == ([64, 30, 20, 10], "float64", 150)
+    assert found["validation_accuracy"] is not None
+    assert (net.hidden, net.output, net.loss) == (("tanh", "tanh"), "sigmoid", "binary-cross-entropy")
+    assert "validation: 50 of the 200 training rows are set aside" in result.stderr
+
+
+def test_no_hidden_layer(run: Run) -> None:
+    assert json.loads(run("train", "--hidden", "", "--epochs", "1", "--json").stdout)["sizes"] == [64, 10]
+
+
+def test_another_optimizer_starts_at_its_usual_rate(run: Run) -> None:
+    """At Adam's rate of 0.004 plain gradient descent would stay below 60 %."""
+    assert json.loads(run("train", "--optimizer", "sgd", "--json").stdout)["test_accuracy"] > 0.93
+
+
+def test_seed_recipe(run: Run) -> None:
+    found = json.loads(run("train", "--recipe", "seed", "--limit", "300", "--dtype", "float64", "--json").stdout)
+    net = xpnn.load_model("model.safetensors")
+    assert (net.hidden, net.output, net.loss, net.bias) == (("sigmoid",), "sigmoid", "squared-error", False)
+    assert found["epochs"] == 5
+    assert found["test_accuracy"] > 0.7  # chance is 0.1
+
+
+def test_csv_with_and_without_test_data(run: Run) -> None:
+    write_csv("train.csv", rows=600)
+    write_csv("test.csv", rows=30, seed=2)
+    without = json.loads(run("train", "train.csv", "--json").stdout)
+    assert without["test_accuracy"] is None
+    assert without["validation_accuracy"] is not None
+    assert (without["rows"], without["sizes"]) == (540, [16, 200, 3])
+    given = json.loads(run("train", "train.csv", "--test-data", "test.csv", "--json").stdout)
+    assert given["test_accuracy"] > 0.9
+    assert given["rows"] == 600
+    more = json.loads(run("train", "train.csv", "--classes", "5", "--json").stdout)
+    assert more["sizes"] == [16, 200, 5]
+
+
+def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
+    write_csv("wide.csv", columns=17)
+    assert "saved model.safetensors" in run("train", "wide.csv").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--hidden 10,x", "'10,x' is not a list of whole numbers"),
+        ("--hidden 0", "not a list of whole numbers"),
+        ("--hidden ²", "not a list of whole numbers"),
+        ("--device gpu", "'gpu' is not one of auto, cpu, cuda, cuda:N"),
+        ("--activation softmax", "'softmax' is not one of"),
+        ("--loss binary-cross-entropy", "goes with sigmoid outputs only"),
+        ("--output tanh --loss cross-entropy", "goes with softmax outputs only"),
+        ("--momentum 0.9", "--momentum goes with --optimizer sgd"),
+        ("--momentum 1.0 --optimizer sgd", "not in the range"),
+        ("--lr 0", "not in the range"),
+        ("--lr nan", "nan is not a finite number"),
+        ("--lr inf", "inf is not a finite number"),
+        ("--validation-fraction nan", "not a finite number"),
+        ("--optimizer sgd --momentum nan", "not a finite number"),
+        ("--epochs 0", "not in the range"),
+        ("--batch-size -1", "not in the range"),
+        ("--seed -1", "not in the range"),
+        ("--limit 0", "not in the range"),
+        ("--validation-fraction 1", "not in the range"),
+        ("--validation-fraction 0.0001", "leaves one part empty"),
+        ("--classes 1", "not in the range"),
+        ("--out nowhere/model", "there is no folder nowhere"),
+        ("--recipe sead", "'sead' is not one of"),
+        ("--speed 9", "No such option"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> None:
+    result = run("train", *arguments.split(), exit_code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nowhere.csv", "nowhere.csv: no such file"),
+        ("bad.csv", "bad.csv, line 2, column 3"),
+        ("--classes 5", "label 9"),
+        ("--lr 1e30", "diverged in epoch 1"),
+        ("good.csv --test-data wide.csv", "17"),
+        ("--hidden 9999999,9999999", "not enough memory"),
+    ],
+)
+def test_bad_data_and_failed_runs_are_one_line_and_exit_code_1(run: Run, arguments: str, message: str) -> None:
+    write_csv("good.csv")
+    write_csv("wide.csv", columns=17)
+    Path("bad.csv").write_text("1,2,3\n4,5,x\n")
+    result = run("train", "--device", "cpu", *arguments.split(), exit_code=1)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert result.stderr.splitlines()[-1] == line
+    assert message in line
+    assert result.stdout == ""
+    assert not Path("model.safetensors").exists()
+
+
+def test_device_errors_name_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    result = run("train", "--device", "cuda", exit_code=1)
+    assert "CuPy is not installed; pip install 'xpnn[cuda12x]' (CUDA 12) or 'xpnn[cuda13x]' (CUDA 13)" in result.stderr
+
+
+def test_auto_says_what_it_chose(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    result = run("train", "--epochs", "1", "--json")
+    assert "device: cpu; CUDA can't be used: CuPy is not installed" in result.stderr
+
+
+@pytest.mark.usefixtures("fake_cupy")
+def test_auto_takes_a_gpu(run: Run) -> None:
+    result = run("train", "--epochs", "1", "--json")
+    assert "device: cuda:0\n" in result.stderr
+    assert json.loads(result.stdout)["device"] == "cuda:0"
+
+
+# -- test, query, draw, devices ---------------------------------------------------------------------------------------
+
+
+def test_test_shows_scores_and_confusion(run: Run, model: str) -> None:
+    text = run("test", model).stdout
+    assert text.startswith("accuracy 97.")
+    assert "precision" in text
+    found = json.loads(run("test", model, "--json").stdout)
+    assert found.keys() == {"accuracy", "loss", "confusion", "n"}
+    assert found["n"] == np.sum(found["confusion"]) == 355
+    assert found["accuracy"] == np.trace(found["confusion"]) / 355
+    assert json.loads(run("test", model, "--limit", "9", "--json").stdout)["n"] == 9
+
+
+def test_test_of_rows_that_do_not_fit(run: Run, model: str) -> None:
+    write_csv("other.csv")
+    assert "shape (60, 16); this net takes (n, 64)" in run("test", model, "other.csv", exit_code=1).stderr
+    Path("row.csv").write_text("12," + ",".join(["0"] * 64) + "\n")
+    assert "labels must lie in 0-9" in run("test", model, "row.csv", exit_code=1).stderr
+    assert "not a safetensors" in run("test", "row.csv", exit_code=1).stderr.replace("no safe", "not a safe")
+
+
+def test_query_reads_rows_with_and_without_labels(run: Run, model: str) -> None:
+    data = xpnn.load("digits")
+    assert data.test is not None
+    assert data.test.targets is not None
+    rows = data.test.inputs[:5]
+    np.savetxt("rows.csv", rows, fmt="%d", delimiter=",")
+    np.savetxt("labelled.csv", np.column_stack([data.test.targets[:5], rows]), fmt="%d", delimiter=",")
+    answers = json.loads(run("query", model, "rows.csv", "labelled.csv", "--json").stdout)
+    net = xpnn.load_model(model)
+    assert [answer["input"] for answer in answers] == [
+        *(f"rows.csv:{i}" for i in range(1, 6)),
+        *(f"labelled.csv:{i}" for i in range(1, 6)),
+    ]
+    assert [answer["label"] for answer in answers] == 2 * net.predict(rows).tolist()
+    np.testing.assert_array_equal([answer["probabilities"] for answer in answers[:5]], net.query(rows))
+    line = run("query", model, "rows.csv").stdout.splitlines()[0]
+    assert line.startswith(f"rows.csv:1  {answers[0]['label']}   ({answers[0]['label']} ")
+
+
+def test_query_of_a_picture(run: Run, model: str) -> None:
+    data = xpnn.load("digits")
+    digit = 255 - np.kron(data.train.inputs[0].reshape(8, 8), np.ones((20, 20), dtype="uint8"))  # dark on light
+    Image.fromarray(np.pad(digit, 30, constant_values=255)).save("zero.png")
+    (answer,) = json.loads(run("query", model, "zero.png", "--json").stdout)
+    assert data.train.targets is not None
+    assert (answer["input"], answer["label"]) == ("zero.png", data.train.targets[0])
+    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_query_of_what_does_not_fit(run: Run, model: str) -> None:
+    write_csv("other.csv")
+    assert "its rows have 17 values; the model takes 64" in run("query", model, "other.csv", exit_code=1).stderr
+    assert "nowhere.png: no such file" in run("query", model, "nowhere.png", exit_code=1).stderr
+    run("query", model, exit_code=2)
+
+
+def test_labels_with_names_of_their_own(run: Run) -> None:
+    xpnn.save(xpnn.MLP([64, 3], labels=["cat", "dog", "owl"]), "named")
+    np.savetxt("rows.csv", np.zeros((1, 64)), fmt="%d", delimiter=",")
+    assert json.loads(run("query", "named", "rows.csv", "--json").stdout)[0]["label"] == "cat"
+
+
+def test_draw_in_the_terminal_and_as_png(run: Run) -> None:
+    data = xpnn.load("digits")
+    result = run("draw", "digits", "--index", "3", "--out", "digit.png")
+    assert result.stdout.splitlines()[1:] == xpnn.draw_digit(data.train.inputs[3]).splitlines()
+    with Image.open("digit.png") as image:
+        assert image.size == (280, 280)
+    assert "digits has 1442 rows, 0 to 1441" in run("draw", "--index", "1442", exit_code=2).stderr
+    write_csv("wide.csv", columns=17)
+    assert "no square picture" in run("draw", "wide.csv", exit_code=1).stderr
+
+
+def test_devices_without_a_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    found = json.loads(run("devices", "--json").stdout)
+    assert found["numpy"] == np.__version__
+    assert found["cpu"]["cores"] == os.cpu_count()
+    assert found["cpu"]["blas"]["name"]
+    assert (found["cuda"]["usable"], found["cuda"]["problem"][:21]) == (False, "CuPy is not installed")
+    assert "can't be used: CuPy is not installed" in run("devices").stdout
+
+
+def test_devices_with_gpus(run: Run, fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake_cupy, "__version__", "14.2.0", raising=False)
+    runtime: Any = fake_cupy.cuda.runtime
+    runtime.runtimeGetVersion, runtime.driverGetVersion = lambda: 12090, lambda: 13000
+    about = {"name": b"Fake H200", "totalGlobalMem": 141 * 2**30, "major": 9, "minor": 0}
+    runtime.getDeviceProperties = lambda index: about
+    found = json.loads(run("devices", "--json").stdout)["cuda"]
+    assert [gpu["device"] for gpu in found["gpus"]] == ["cuda:0", "cuda:1"]
+    assert "cuda:1   Fake H200, 141 GiB, compute 9.0" in run("devices").stdout
+
+
+# -- the process ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["test"], ["query"], ["draw"], ["devices"]])
+def test_help_teaches(run: Run, command: list[str]) -> None:
+    text = run(*command, "--help").stdout
+    assert text.startswith("Usage: ")
+    assert len(text) > 200
+
+
+def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "xpnn_cli", "draw"]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=True)
+    assert done.stderr == b""
+    assert b"##" in done.stdout
+
+
+def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "xpnn_cli", "train", "--epochs", "100000", "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 2"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == 130
+    assert "Traceback" not in rest
+    assert "Interrupted" in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_live_bar_on_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "xpnn_cli",
+        "train",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "1",
+        "--device",
+        "cpu",
+        "--json",
+    ]
+    with subprocess.Popen(command, stderr=follower, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        os.close(follower)
+        shown, deadline = b"", time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                shown += os.read(leader, 4096)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["epochs"] == 2
+        assert process.wait() == 0
+    os.close(leader)
+    bars = shown.decode().replace("\r\n", "\n").split("\n")
+    assert "epoch 1/2" in bars[0]
+    assert "loss 0." in bars[0]
+    assert any("epoch 2/2" in bar and "accuracy" in bar and "test" in bar for bar in bars)

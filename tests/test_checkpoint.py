@@ -1,0 +1,201 @@
+"""Model files: a round trip loses nothing, others can read them, and damaged or hostile ones are refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from xpnn import MLP, ModelFileError, XpnnError, load_model, save, to_host
+
+NETS: list[dict[str, Any]] = [
+    {"sizes": [5, 4, 3]},
+    {"sizes": [5, 3], "dtype": "float64"},
+    {"sizes": [5, 4, 4, 2], "hidden": ["tanh", "sigmoid"], "output": "identity", "bias": False, "labels": ["é", "'\""]},
+    {
+        "sizes": [5, 4, 3],
+        "output": "sigmoid",
+        "loss": "squared-error",
+        "target_range": (0.01, 0.99),
+        "scaling": (0.1, 3),
+    },
+]
+
+
+@pytest.mark.parametrize("options", NETS)
+def test_round_trip_is_bit_for_bit(tmp_path: Path, device: str, options: dict[str, Any]) -> None:
+    net = MLP(**options, device=device, seed=4)
+    save(net, tmp_path / "model")
+    again = load_model(tmp_path / "model", device=device)
+    assert again.settings() == net.settings()
+    assert again.device == net.device
+    np.testing.assert_array_equal(to_host(again.parameters), to_host(net.parameters))
+    x = np.arange(10).reshape(2, 5)
+    np.testing.assert_array_equal(to_host(again.query(x)), to_host(net.query(x)))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]  # no draft is left
+
+
+def test_file_is_plain_safetensors(tmp_path: Path) -> None:
+    net = MLP([5, 4, 3], seed=4)
+    save(net, tmp_path / "model.safetensors")
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert [*tensors] == ["layers.0.W", "layers.0.b", "layers.1.W", "layers.1.b"]
+    np.testing.assert_array_equal(tensors["layers.1.W"], net.layers[1].W)
+
+
+def test_tensors_in_any_order_are_read(tmp_path: Path) -> None:
+    """The safetensors library sorts as it likes; the header says where each tensor is."""
+    net = MLP([5, 4, 3], seed=4)
+    save(net, tmp_path / "a")
+    metadata = {"format": "xpnn-mlp-1", "network": json.dumps(net.settings())}
+    tensors = load_file(tmp_path / "a")
+    save_file(
+        {f"layers.{i}.{letter}": tensors[f"layers.{i}.{letter}"] for i in (1, 0) for letter in "bW"},
+        tmp_path / "b",
+        metadata,
+    )
+    np.testing.assert_array_equal(load_model(tmp_path / "b").parameters, net.parameters)
+
+
+def parts_of(content: bytes) -> tuple[dict[str, Any], bytes]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def joined(header: Any, body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def with_network(**changes: Any) -> Callable[[bytes], bytes]:
+    """The file with another description of its network; a change to None takes the entry out."""
+
+    def edit(content: bytes) -> bytes:
+        header, body = parts_of(content)
+        network = json.loads(header["__metadata__"]["network"]) | changes
+        network = {key: value for key, value in network.items() if value is not None}
+        header["__metadata__"]["network"] = json.dumps(network)
+        return joined(header, body)
+
+    return edit
+
+
+def with_tensor(**changes: Any) -> Callable[[bytes], bytes]:
+    def edit(content: bytes) -> bytes:
+        header, body = parts_of(content)
+        header["layers.0.W"] |= changes
+        return joined(header, body)
+
+    return edit
+
+
+def with_metadata(metadata: Any) -> Callable[[bytes], bytes]:
+    return lambda content: joined(parts_of(content)[0] | {"__metadata__": metadata}, parts_of(content)[1])
+
+
+def not_finite(content: bytes) -> bytes:
+    header, body = parts_of(content)
+    return joined(header, np.float32("nan").tobytes() + body[4:])
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda content: b"", "no safetensors file"),
+    "text": (lambda content: b"label,1x1,1x2\n5,0,0\n", "no safetensors file"),
+    "pickle": (lambda content: b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os", "no safetensors file"),
+    "huge header": (lambda content: (2**62).to_bytes(8, "little") + content[8:], "no safetensors file"),
+    "header cut off": (lambda content: content[:50], "no safetensors file, or it is cut off"),
+    "body cut off": (lambda content: content[:-1], "damaged"),
+    "body too long": (lambda content: content + b"\0", "damaged"),
+    "header no JSON": (lambda content: content[:8] + b"{" * (len(content) - 8), "no safetensors file"),
+    "header a list": (lambda content: joined([], b""), "no safetensors file"),
+    "header too deep": (
+        lambda content: (b"[" * 100_000).join([(100_000).to_bytes(8, "little"), b""]),
+        "no safetensors",
+    ),
+    "no metadata": (with_metadata(None), "not an xpnn model"),
+    "another's metadata": (with_metadata({"format": "pt"}), "not an xpnn model (format 'pt'"),
+    "network missing": (with_metadata({"format": "xpnn-mlp-1"}), "damaged"),
+    "network no JSON": (with_metadata({"format": "xpnn-mlp-1", "network": "{"}), "damaged"),
+    "network a list": (with_metadata({"format": "xpnn-mlp-1", "network": "[]"}), "damaged"),
+    "sizes for a petabyte": (with_network(sizes=[10**8, 10**7]), "don't fit"),
+    "sizes beyond all numbers": (with_network(sizes=[10**300, 10**300]), "don't fit"),
+    "sizes negative": (with_network(sizes=[-5, -4, 3]), "damaged"),
+    "sizes of text": (with_network(sizes="54"), "damaged"),
+    "sizes missing": (with_network(sizes=None), "damaged"),
+    "activation unknown": (with_network(hidden=["os.system"]), "unknown hidden activation"),
+    "activation a list": (with_network(hidden=[["relu"]]), "damaged"),
+    "dtype an object": (with_network(dtype="object"), "damaged"),
+    "dtype unknown": (with_network(dtype="float33"), "damaged"),
+    "scaling text": (with_network(scaling=["a", "b"]), "damaged"),
+    "an argument too many": (with_network(evil=1), "damaged"),
+    "device chosen by the file": (with_network(device="cuda"), "damaged"),
+    "tensor of another dtype": (with_tensor(dtype="F64"), "layers.0.W is missing or not"),
+    "tensor of another shape": (with_tensor(shape=[5, 4]), "layers.0.W is missing or not"),
+    "tensor before the file": (with_tensor(data_offsets=[-80, 0]), "lies outside"),
+    "tensor after the file": (with_tensor(data_offsets=[10**9, 10**9 + 80]), "lies outside"),
+    "tensor of no offsets": (with_tensor(data_offsets="all"), "lies outside"),
+    "tensor not finite": (not_finite, "not finite"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_and_hostile_files_are_refused(tmp_path: Path, damage: Callable[[bytes], bytes], message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save(MLP([5, 4, 3]), path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ModelFileError) as caught:
+        load_model(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert message in text
+    assert "\n" not in text
+    assert len(text) < 400
+
+
+def test_damage_anywhere_is_refused_or_harmless(tmp_path: Path) -> None:
+    """Random bytes changed in the header: a clear refusal, or a net that works; never another exception."""
+    path = tmp_path / "model"
+    save(MLP([5, 4, 3]), path)
+    content, chance = path.read_bytes(), random.Random(1)  # noqa: S311 - damage, not secrets
+    header = 8 + int.from_bytes(content[:8], "little")
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(header)] = chance.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            load_model(path).query(np.zeros(5))
+        except ModelFileError:
+            refused += 1
+    assert refused > 250
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"nowhere: can't be read \(No such file"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(ModelFileError, match="can't be read"):
+        load_model(tmp_path)
+
+
+def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model"
+    save(MLP([5, 3], seed=1), path)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(XpnnError, match=r"can't be written \(No space left on device\)"):
+        save(MLP([5, 3], seed=2), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(XpnnError, match="can't be written"):
+        save(MLP([5, 3]), tmp_path / "no" / "folder")

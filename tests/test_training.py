@@ -1,0 +1,146 @@
+"""The training loop: what it records, in which order it learns, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnn import MLP, DataError, DivergenceError, Samples, evaluate, optimizers, to_host, train
+from xpnn.training import Progress
+
+GENERATOR = np.random.default_rng(6)
+X = GENERATOR.normal(size=(50, 4))
+LABELS = (X[:, 0] + X[:, 1] > 0).astype(int) + (X[:, 2] > 0)
+
+
+def test_records_of_the_epochs(device: str) -> None:
+    net = MLP([4, 16, 3], device=device, dtype="float64", seed=1)
+    records = list(train(net, Samples(X, LABELS), validation=(X[:20], LABELS[:20]), epochs=30, batch_size=8))
+    assert [record.number for record in records] == [*range(1, 31)]
+    assert {record.step for record in records} == {"reference"}
+    assert records[-1].loss < records[0].loss / 2
+    last = records[-1].validation
+    assert last is not None
+    assert last.accuracy == evaluate(net, (X[:20], LABELS[:20])).accuracy
+    assert all(record.seconds > 0 for record in records)
+
+
+def test_loss_and_accuracy_of_an_epoch_that_moves_nothing_are_those_of_evaluate(device: str) -> None:
+    net = MLP([4, 16, 3], device=device, dtype="float64", seed=1)
+    (record,) = train(net, (X, LABELS), epochs=1, batch_size=7, optimizer=optimizers.sgd(1e-30))
+    found = evaluate(net, (X, LABELS))
+    assert record.loss == pytest.approx(found.loss, rel=1e-13)  # sums of 50 terms in another order
+    assert record.accuracy == found.accuracy
+
+
+def test_same_seed_same_run_other_seed_other_order(device: str) -> None:
+    def trained(seed: int) -> Any:
+        net = MLP([4, 5, 3], device=device, seed=1)
+        net.train(X, LABELS, epochs=2, batch_size=8, seed=seed)
+        return to_host(net.parameters)
+
+    np.testing.assert_array_equal(trained(3), trained(3))
+    assert not np.array_equal(trained(3), trained(4))
+
+
+def test_without_shuffling_the_order_given_is_kept(device: str) -> None:
+    together, apart = (MLP([4, 5, 3], device=device, dtype="float64", seed=1) for _ in range(2))
+    sgd = optimizers.sgd(0.3)
+    together.train(X, LABELS, epochs=1, batch_size=1, optimizer=sgd, shuffle=False)
+    for i in range(len(X)):
+        apart.train(X[i : i + 1], LABELS[i : i + 1], epochs=1, batch_size=1, optimizer=sgd)
+    np.testing.assert_array_equal(to_host(together.parameters), to_host(apart.parameters))
+
+
+def test_every_epoch_visits_every_row_once_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xpnn.steps import ReferenceStep
+
+    seen: list[Any] = []
+    call = ReferenceStep.__call__
+
+    def watched(self: ReferenceStep, rows: Any) -> None:
+        seen.extend(rows.tolist())
+        call(self, rows)
+
+    monkeypatch.setattr(ReferenceStep, "__call__", watched)
+    MLP([4, 3]).train(X, LABELS, epochs=2, batch_size=8)
+    first, second = seen[:50], seen[50:]
+    assert sorted(first) == sorted(second) == [*range(50)]
+    assert first != second != [*range(50)] != first
+
+
+def test_batch_larger_than_the_data_is_the_whole_of_it(device: str) -> None:
+    nets = [MLP([4, 3], device=device, seed=1) for _ in range(2)]
+    for net, size in zip(nets, (50, 5000), strict=True):
+        net.train(X, LABELS, epochs=2, batch_size=size, shuffle=False)
+    np.testing.assert_array_equal(*(to_host(net.parameters) for net in nets))
+
+
+def test_regression_finds_a_linear_map(device: str) -> None:
+    W = np.array([[1.0, -2, 0.5, 0], [0, 1, 1, -1]])
+    net = MLP([4, 2], output="identity", device=device, dtype="float64", seed=1)
+    records = net.train(X, X @ W.T + 3, epochs=300, batch_size=10, optimizer=optimizers.sgd(0.05))
+    assert records[-1].accuracy is None
+    np.testing.assert_allclose(to_host(net.layers[0].W), W, atol=1e-6)  # the exact solution has a loss of 0
+    assert net.layers[0].b is not None
+    np.testing.assert_allclose(to_host(net.layers[0].b), [3, 3], atol=1e-6)
+
+
+def test_progress_after_every_step(device: str) -> None:
+    seen: list[tuple[int, int, int | None]] = []
+
+    def note(progress: Progress) -> None:
+        seen.append((progress.epoch, progress.rows, progress.totals()[1]))
+
+    records = list(train(MLP([4, 3], device=device), (X, LABELS), epochs=2, batch_size=20, progress=note))
+    assert [(epoch, rows) for epoch, rows, _ in seen] == [(1, 20), (1, 40), (1, 50), (2, 20), (2, 40), (2, 50)]
+    assert [(seen[i][2] or 0) / 50 for i in (2, 5)] == [record.accuracy for record in records]
+
+
+def test_schedule_runs_on_over_the_epochs(device: str) -> None:
+    rates: list[float] = []
+
+    def schedule(steps: Any) -> Any:
+        rates.extend(steps)
+        return 0.1 / (1 + steps)
+
+    MLP([4, 3], device=device).train(X, LABELS, epochs=3, batch_size=20, optimizer=optimizers.sgd(schedule))
+    assert rates == [*range(9)]
+
+
+@pytest.mark.parametrize("output", ["softmax", "identity"])
+def test_divergence_is_said_not_trained_through(device: str, output: str) -> None:
+    net = MLP([4, 16, 3], output=output, hidden="identity", device=device, seed=1)
+    with pytest.raises(DivergenceError, match="diverged in epoch 1: .*ten times smaller"):
+        net.train(X * 1e3, LABELS, epochs=3, batch_size=5, optimizer=optimizers.sgd(1e30))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be 1 or more"),
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"error_rule": "chain"}, "choose from gradient, book"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_the_first_epoch(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(MLP([4, 3]), (X, LABELS), **options)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ((X[:0], LABELS[:0]), "no rows to train on"),
+        ((X, LABELS[:-1]), "50 inputs but 49 targets"),
+        ((X[:, :3], LABELS), "this net takes"),
+        ((X, LABELS + 1), "labels must lie in 0-2"),
+        (Samples(X), "needs targets"),
+    ],
+)
+def test_rows_that_do_not_fit(device: str, samples: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        train(MLP([4, 3], device=device), samples)
