@@ -1,0 +1,143 @@
+"""Reading NPZ archives by the names of their arrays, and refusing all others."""
+
+import io
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpnn.data.npz import read_npz
+from xpnn.errors import DataError
+
+X = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+Y = np.array([0, 2, 1, 2])
+
+
+def write(folder: Path, **arrays: Any) -> Path:
+    path = folder / "data.npz"
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def test_keras_names(tmp_path: Path) -> None:
+    path = write(tmp_path, x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2])
+    train, test, image_shape = read_npz(path)
+    assert image_shape == (2, 3)
+    assert train.targets is not None
+    assert test is not None
+    assert np.array_equal(train.inputs, X.reshape(4, 6))
+    assert train.inputs.dtype == np.uint8
+    assert train.targets.dtype == np.int64
+    assert train.targets.tolist() == Y.tolist()
+    assert np.array_equal(test.inputs, X[:2].reshape(2, 6))
+    train, test, _ = read_npz(path, limit=1)
+    assert test is not None
+    assert (len(train), len(test)) == (1, 2)
+    with pytest.raises(ValueError, match="limit must be at least 1"):
+        read_npz(path, limit=0)
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("inputs", "targets"), ("x_train", "y_train")])
+def test_one_pair(tmp_path: Path, names: tuple[str, str]) -> None:
+    train, test, image_shape = read_npz(write(tmp_path, **dict(zip(names, (X.reshape(4, 6), Y), strict=True))))
+    assert (len(train), test, image_shape) == (4, None, None)
+
+
+def test_inputs_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, x=X)
+    train, _, _ = read_npz(path, labelled=False)
+    assert train.targets is None
+    with pytest.raises(DataError, match="no array is called y; found x; expected x_train, y_train"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("i8", "u1"), (">u2", "u1"), ("f4", "f4"), (">f4", "f4"), ("f8", "f8"), (">f8", "f8"), ("f2", "f4")],
+)
+def test_dtypes(tmp_path: Path, given: str, kept: str) -> None:
+    inputs = read_npz(write(tmp_path, x=X.astype(given), y=Y))[0].inputs
+    assert inputs.dtype == np.dtype(kept)
+    assert inputs.dtype.isnative
+    assert np.array_equal(inputs, X.reshape(4, 6))
+
+
+OBJECTS = np.array([None] * 4)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        (
+            {"a": X, "b": Y},
+            "no array is called x_train; found a, b; expected x_train, y_train, x_test, y_test, or x, y",
+        ),
+        ({}, "no array is called x_train; found none"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "no array is called y_test; found x_train, y_train, x_test"),
+        ({"x": X, "y": OBJECTS}, "damaged NPZ file, or one with pickled objects"),
+        ({"x": OBJECTS, "y": Y}, "damaged NPZ file, or one with pickled objects"),
+        ({"x": X[:, 0, 0], "y": Y}, r"x has shape \(4,\), expected \(n, pixels\) or \(n, height, width\)"),
+        ({"x": X[..., None], "y": Y}, r"x has shape \(4, 2, 3, 1\)"),
+        ({"x": X[:0], "y": Y[:0]}, r"x has shape \(0, 2, 3\)"),
+        ({"x": X[:, :0], "y": Y}, r"x has shape \(4, 0, 3\)"),
+        ({"x": X.astype(int) - 1, "y": Y}, "x has whole numbers from -1 to 22, expected 0 to 255"),
+        ({"x": X.astype(int) + 233, "y": Y}, "x has whole numbers from 233 to 256"),
+        ({"x": X.astype(str), "y": Y}, "x holds <U3, expected uint8, whole numbers or floats"),
+        ({"x": X.astype(bool), "y": Y}, "x holds bool"),
+        ({"x": X.astype(complex), "y": Y}, "x holds complex128"),
+        (
+            {"x": np.where(X == 13, np.nan, X), "y": Y},
+            "x has a value that is not finite .nan or inf. in row 2, counted",
+        ),
+        ({"x": np.where(X == 0, -np.inf, X), "y": Y}, "not finite .nan or inf. in row 0"),
+        ({"x": X, "y": Y[:3]}, "x has 4 rows but y has 3"),
+        ({"x": X, "y": Y - 1}, "y has the label -1 in row 0, counted from 0: labels are whole numbers from 0"),
+        ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, "y has the label 9223372036854775808 in row 0"),
+        ({"x": X, "y": Y.astype(float)}, r"y has shape \(4,\) and holds float64, expected one whole number a row"),
+        ({"x": X, "y": np.eye(3, dtype=int)[Y]}, r"y has shape \(4, 3\)"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X.reshape(4, 6), "y_test": Y},
+            r"shape \(2, 3\) in .* \(6,\) in x_test",
+        ),
+    ],
+)
+def test_refused(tmp_path: Path, arrays: dict[str, Any], problem: str) -> None:
+    path = write(tmp_path, **arrays)
+    with pytest.raises(DataError, match=problem) as caught:
+        read_npz(path)
+    assert caught.value.path == path
+
+
+def test_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.save(tmp_path / "one.npy", X)
+    for content in (b"", b"PK", b"5,0\n", (tmp_path / "one.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="not an NPZ file"):
+            read_npz(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"no array at all")
+        archive.writestr("y", b"nor this")
+    with pytest.raises(DataError, match="x is not a NumPy array"):
+        read_npz(path)
+
+
+def test_damage_anywhere_is_a_data_error(tmp_path: Path) -> None:
+    path = write(tmp_path, x=X, y=Y)
+    with zipfile.ZipFile(path) as members, zipfile.ZipFile(stored := io.BytesIO(), "w") as archive:
+        for name in members.namelist():
+            archive.writestr(name, members.read(name))
+    rng = random.Random(0)  # noqa: S311 (no secret)
+    for content in (path.read_bytes(), stored.getvalue()):
+        for _ in range(600):
+            damaged = bytearray(content[: rng.choice([len(content), rng.randrange(5, len(content))])])
+            for _ in range(rng.randrange(1, 4)):
+                damaged[rng.randrange(4, len(damaged))] = rng.randrange(256)
+            path.write_bytes(damaged)
+            try:
+                read_npz(path)
+            except DataError as error:
+                assert "\n" not in str(error)  # noqa: PT017 (most damage is refused, some goes unnoticed)

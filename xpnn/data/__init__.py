@@ -1,0 +1,129 @@
+"""Data sets from files: CSV, IDX, NPZ and pictures, plain or gzipped, told apart by their content."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+
+from xpnn.data.catalogue import NAMES, Parts, read_mnist, read_named
+from xpnn.data.csv import line_of_row, read_csv
+from xpnn.data.files import check_limit, first_bytes
+from xpnn.data.idx import is_idx, read_idx
+from xpnn.data.images import is_image, read_image
+from xpnn.data.npz import ZIP_MAGICS, read_npz
+from xpnn.errors import DataError, Path
+from xpnn.samples import Dataset, Samples
+
+__all__ = ["Dataset", "Samples", "load", "read_csv", "read_idx", "read_image", "read_npz", "read_samples"]
+
+
+def load(
+    source: Path, *, test_data: Path | None = None, limit: int | None = None, classes: int | None = None
+) -> Dataset:
+    """Load a data set to train on, by name or from a file.
+
+    source:    "digits" (comes with xpnn), "mnist" (the four files in $XPNN_DATA_DIR/mnist), or a path: a CSV, IDX or
+               NPZ file, or a folder of four files named as MNIST's. A name wins over a file of that name: for the
+               file write "./mnist".
+    test_data: a file of any of these formats to test on, in place of the source's own test rows.
+    limit:     keep the first training rows only, as many as this; the test rows all stay.
+    classes:   the number of classes; if None, the largest label and one more.
+
+    Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1
+    or `classes` less than 2.
+    """
+    check_limit(limit)
+    if classes is not None and classes < 2:
+        raise ValueError(f"classes must be at least 2, not {classes}")
+    if source in NAMES:
+        train, test, image_shape = read_named(str(source), limit)
+        classes = classes or 10
+    else:
+        train, test, image_shape = _read(source, limit)
+    if test_data is not None:
+        test = read_samples(test_data)
+        _check_alike(train, source, test, test_data)
+    parts = [("training", source, train)]
+    if test is not None:
+        parts.append(("test", test_data or source, test))
+    count = _count_classes(parts, classes)
+    return Dataset(os.fspath(source), train, test, count, tuple(map(str, range(count))), image_shape)
+
+
+def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
+    """Read the rows of one file, to test on or to query: its test rows, where it tells test from training.
+
+    limit:    read the first rows only, as many as this.
+    labelled: labels are there; if False, every column of a CSV file is a pixel, and the targets are None.
+
+    Raises DataError if the file is missing or damaged; ValueError if `limit` is less than 1.
+    """
+    train, test, _ = _read(path, limit, labelled)
+    samples = train if test is None else test.take(slice(limit))
+    return samples if labelled else Samples(samples.inputs)
+
+
+def _read(path: Path, limit: int | None, labelled: bool = True) -> Parts:
+    if not os.path.exists(path):
+        raise DataError(f"no such file; the data sets known by name are {' and '.join(NAMES)}", path)
+    match _format(path):
+        case "folder":
+            return read_mnist(path, limit)
+        case "picture":
+            raise DataError("this is a picture, not a data set: pictures are for `xpnn query`", path)
+        case "npz":
+            return Parts(*read_npz(path, limit=limit, labelled=labelled))
+        case "idx":
+            samples, image_shape = read_idx(path, limit=limit, labelled=labelled)
+            return Parts(samples, None, image_shape)
+        case _:
+            samples = read_csv(path, limit=limit, labelled=labelled)
+            return Parts(samples, None, _square(samples.inputs.shape[1]))
+
+
+def _format(path: Path) -> str:
+    """Which format the content has; what is none of the others is taken for CSV."""
+    if os.path.isdir(path):
+        return "folder"
+    head = first_bytes(path, 12)
+    formats = {"picture": is_image(head), "npz": head.startswith(ZIP_MAGICS), "idx": is_idx(head), "csv": True}
+    return next(name for name, fits in formats.items() if fits)
+
+
+def _square(pixels: int) -> tuple[int, int] | None:
+    side = math.isqrt(pixels)
+    return (side, side) if side * side == pixels else None
+
+
+def _check_alike(train: Samples, source: Path, test: Samples, test_data: Path) -> None:
+    """Raise DataError unless a network for the training rows can read the test rows."""
+    if train.inputs.shape[1] != test.inputs.shape[1]:
+        found = f"{test.inputs.shape[1]} inputs a row, but {train.inputs.shape[1]} in {os.fspath(source)}"
+        raise DataError(f"{found}: training and test data need the same", test_data)
+    if train.inputs.dtype.kind != test.inputs.dtype.kind:
+        found = f"inputs are {test.inputs.dtype}, but {train.inputs.dtype} in {os.fspath(source)}"
+        raise DataError(f"{found}: training and test data need the same", test_data)
+
+
+def _count_classes(parts: list[tuple[str, Path, Samples]], classes: int | None) -> int:
+    """The number of classes, from the labels of (training or test, path, samples) if it isn't given."""
+    present = np.unique(np.concatenate([samples.targets for _, _, samples in parts if samples.targets is not None]))
+    largest = int(present[-1])
+    if classes is not None and largest >= classes:
+        raise _wrong_label(parts, largest, f"is out of range: {classes} classes have the labels 0 to {classes - 1}")
+    if classes is None and largest >= 10 and len(present) <= largest:
+        missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
+        problem = f"makes {largest + 1} classes, but no row has the label {missing}: correct it, or if it is meant,"
+        raise _wrong_label(parts, largest, f"{problem} pass classes={largest + 1} (--classes {largest + 1})")
+    return classes or largest + 1
+
+
+def _wrong_label(parts: list[tuple[str, Path, Samples]], label: int, problem: str) -> DataError:
+    """The error that names the first row with this label."""
+    name, path, samples = next(part for part in parts if np.any(part[2].targets == label))
+    row = int(np.flatnonzero(samples.targets == label)[0])
+    line = line_of_row(path, row) if path not in NAMES and _format(path) == "csv" else None
+    place = "" if line else f" in {name} row {row}, counted from 0,"
+    return DataError(f"label {label}{place} {problem}", path, line=line)

@@ -1,0 +1,171 @@
+"""MNIST's CSV: on each line a label and the pixels, whole numbers from 0 to 255.
+
+NumPy reads well-formed files quickly. The careful reader below is the reference: it reads what NumPy
+refuses (quotes, 12.0), and says what is wrong, and where, in what can't be read.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.data.files import check_limit, opened, shown
+from xpnn.errors import DataError, Path
+from xpnn.samples import Samples
+
+LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
+LEVELS = frozenset(range(256))
+
+
+def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
+    """Read a CSV file, gzipped or not, with or without a line of column names at the top.
+
+    limit:    read the first rows only, as many as this.
+    labelled: the first column is the label; if False, every column is a pixel.
+
+    Returns inputs (n, pixels) uint8 and targets (n,) int64, or None if not `labelled`.
+    Raises DataError naming line and column of what can't be read; ValueError if `limit` is less than 1.
+    """
+    check_limit(limit)
+    table = _read_quickly(path, limit)
+    if table is None or (labelled and table.shape[1] < 2):
+        table = _read_carefully(path, limit, labelled)
+    if not labelled:
+        return Samples(table)
+    return Samples(np.ascontiguousarray(table[:, 1:]), table[:, 0].astype(np.int64))
+
+
+def line_of_row(path: Path, row: int) -> int:
+    """The line, counted from 1, on which data row `row`, counted from 0, is found in a file that can be read."""
+    lines = _lines(path)
+    first = next(lines)
+    data_lines = lines if _is_header(first[1]) else itertools.chain([first], lines)
+    return next(itertools.islice(data_lines, row, None))[0]
+
+
+def _read_quickly(path: Path, limit: int | None) -> NDArray[np.uint8] | None:
+    """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
+    lines = (line for _, line in _lines(path))
+    first = next(lines, "")
+    data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=limit)
+        except (ValueError, Warning):
+            return None
+    return table if table.shape[1] == len(first.split(",")) else None
+
+
+def _ascii_only(lines: Iterator[str]) -> Iterator[str]:
+    """The lines as they are; ValueError at one that isn't ASCII, for on some characters loadtxt crashes Python."""
+    for line in lines:
+        if not line.isascii():
+            raise ValueError
+        yield line
+
+
+def _read_carefully(path: Path, limit: int | None, labelled: bool) -> NDArray[np.uint8]:
+    """All columns, (n, columns) uint8, or a DataError for the first thing that is wrong."""
+    values = bytearray()
+    columns = 0
+    for number, line in _lines(path):
+        fields = line.split(",")
+        if not columns:
+            columns, first_number = len(fields), number
+            if labelled and columns == 1:
+                problem = "only one column: a label and at least one pixel are needed, separated by commas"
+                raise DataError(_wrong_separator(line) or problem, path, line=number)
+            if _is_header(line):
+                continue
+        if len(fields) != columns:
+            problem = f"{_count(len(fields))}, but line {first_number} has {columns}: every line needs as many"
+            raise DataError(problem, path, line=number)
+        levels = list(map(_level, fields))
+        if min(levels) < 0:
+            raise _wrong_field(fields, levels.index(-1), labelled, path, number)
+        values += bytes(levels)
+        if limit is not None and len(values) == limit * columns:
+            break
+    if not values:
+        problem = "column names at the top, but no rows of data below" if columns else "the file is empty"
+        raise DataError(problem, path)
+    return np.frombuffer(values, np.uint8).reshape(-1, columns)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that aren't blank, each with its number from 1."""
+    with opened(path) as file:
+        # Bytes that aren't UTF-8 come through as surrogates: that way their line is known.
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
+        for number in itertools.count(1):
+            line = text.readline(LONGEST_LINE)
+            if not line:
+                return
+            if "\0" in line or not (line.isascii() or _is_utf8(line)):
+                raise DataError("this is not text (UTF-8), so not a CSV file", path, line=number)
+            if len(line) == LONGEST_LINE:
+                raise DataError(f"more than {LONGEST_LINE:,} characters in a line: not a CSV file", path, line=number)
+            if not line.isspace():
+                yield number, line
+
+
+def _is_utf8(line: str) -> bool:
+    return re.search("[\ud800-\udfff]", line) is None
+
+
+def _is_header(line: str) -> bool:
+    """Whether the first line's first field is a name. An empty field is no name but a fault."""
+    field = _unquoted(line.split(",", 1)[0])
+    try:
+        float(field)
+    except ValueError:
+        return field != ""
+    return False
+
+
+def _unquoted(field: str) -> str:
+    field = field.strip()
+    return field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field
+
+
+@lru_cache(maxsize=4096)
+def _level(field: str) -> int:
+    """The whole number from 0 to 255 that a field holds, or -1 if it holds anything else."""
+    text = _unquoted(field)
+    if not text.isascii() or "_" in text:  # float() reads digits of any script and 1_000, no numbers in a CSV file
+        return -1
+    try:
+        value = float(text)
+    except ValueError:
+        return -1
+    return int(value) if value in LEVELS else -1
+
+
+def _wrong_field(fields: list[str], index: int, labelled: bool, path: Path, line: int) -> DataError:
+    """The error for a line whose field at `index` is no level."""
+    field = fields[index].strip()
+    meaning = "label" if labelled and index == 0 else "pixel"
+    problem = f"found {shown(field) if field else 'an empty field'}, expected a {meaning}"
+    problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
+    separator = _wrong_separator(field) if len(fields) == 1 else None
+    return DataError(separator or problem, path, line=line, column=index + 1)
+
+
+def _wrong_separator(line: str) -> str | None:
+    """What to say of a line without a comma that has some other separator."""
+    for separator, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
+        if separator in line.strip():
+            return f"the columns are separated by {name}: commas are needed"
+    return None
+
+
+def _count(columns: int) -> str:
+    return "1 column" if columns == 1 else f"{columns} columns"

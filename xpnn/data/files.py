@@ -1,0 +1,82 @@
+"""Opening data files, plain or gzipped by content; whatever fails on the way is a DataError."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from xpnn.errors import DataError, Path
+
+GZIP_MAGIC = b"\x1f\x8b"
+CHUNK = 1 << 20
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes, unpacked if they are gzipped.
+
+    Raises DataError if it can't be opened, and for whatever goes wrong while it is read inside the with block.
+    """
+    try:
+        _check_is_file(path)
+        with open(path, "rb") as file:
+            if file.peek(2)[:2] == GZIP_MAGIC:
+                with gzip.open(file) as unpacked:
+                    yield cast(BinaryIO, unpacked)  # which it is in all but its declaration
+            elif os.fspath(path).lower().endswith(".gz"):
+                raise DataError("it is named .gz but isn't gzipped: rename it or fetch it again", path)
+            else:
+                yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"damaged gzip file ({error}): fetch it again", path) from error
+    except OSError as error:
+        raise DataError(f"can't be read: {error.strerror or error}", path) from error
+
+
+def _check_is_file(path: Path) -> None:
+    """Raise DataError unless there is a regular file; a pipe can't be read twice."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise DataError("no such file", path) from None
+    except ValueError:  # a NUL byte inside the name
+        raise DataError("no file can have this name", shown(os.fspath(path))) from None
+    except OSError as error:
+        raise DataError(f"can't be read: {error.strerror or error}", path) from error
+    if stat.S_ISDIR(mode):
+        raise DataError("this is a directory, a file is needed", path)
+    if not stat.S_ISREG(mode):
+        raise DataError("not a regular file: save the data to a file first", path)
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of the file, unpacked: enough to tell its format. Raises DataError as `opened` does."""
+    with opened(path) as file:
+        return file.read(count)
+
+
+def read_up_to(file: BinaryIO, count: int) -> bytearray:
+    """Read `count` bytes, or as many as there are.
+
+    In chunks, because file.read(count) sets aside all of `count` first, and a damaged header may ask for petabytes.
+    """
+    content = bytearray()
+    while len(content) < count and (chunk := file.read(min(CHUNK, count - len(content)))):
+        content += chunk
+    return content
+
+
+def shown(text: str) -> str:
+    """A value found in a file, in quotes and cut short, fit for an error's text."""
+    return repr(text if len(text) <= 20 else text[:19] + "…")
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise ValueError unless `limit` is None or a possible number of rows."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")
