@@ -45,6 +45,8 @@ def read_npz(
                 train, shape = _read_samples(archive, _train_names(archive.files), labelled, path)
                 if TEST_NAMES[0] in archive.files:
                     test, test_shape = _read_samples(archive, TEST_NAMES, labelled, path)
+        except DataError:  # a ValueError, too
+            raise
         except DAMAGE as error:
             raise DataError(f"damaged NPZ file, or one with pickled objects ({error})", path) from error
     if test is not None and test_shape != shape:
