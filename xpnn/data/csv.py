@@ -122,13 +122,23 @@ def _is_utf8(line: str) -> bool:
 
 
 def _is_header(line: str) -> bool:
-    """Whether the first line's first field is a name. An empty field is no name but a fault."""
-    field = _unquoted(line.split(",", 1)[0])
+    """Whether a first line holds column names: a name first, and then another name, or counted columns (0, 1, 2, ...).
+
+    A name before other numbers is a label that was mistyped: taken for a header, its row would be lost in silence.
+    """
+    first, *others = map(_unquoted, line.split(","))
+    if first == "" or _is_number(first):
+        return False
+    counted = [str(number) for number in range(len(others) + 1)]
+    return others in (counted[:-1], counted[1:]) or not all(map(_is_number, others))
+
+
+def _is_number(field: str) -> bool:
     try:
         float(field)
     except ValueError:
-        return field != ""
-    return False
+        return False
+    return True
 
 
 def _unquoted(field: str) -> str:
