@@ -44,13 +44,15 @@ FUNCTIONS = {
     "take": (2, ("axis", "out")),
     "zeros": (1, ("dtype",)),
     "zeros_like": (1, ()),
-    **dict.fromkeys(("exp", "log", "negative", "reciprocal", "sqrt", "tanh"), (1, ("out",))),
-    **dict.fromkeys(("add", "divide", "equal", "greater", "matmul", "maximum", "multiply", "subtract"), (2, ("out",))),
+    **dict.fromkeys(("cos", "exp", "log", "negative", "reciprocal", "sqrt", "tanh"), (1, ("out",))),
+    **dict.fromkeys(("add", "bitwise_xor", "divide", "equal", "greater", "less", "matmul"), (2, ("out",))),
+    **dict.fromkeys(("maximum", "multiply", "right_shift", "subtract"), (2, ("out",))),
 }
 METHODS = {
     **dict.fromkeys(("all", "copy", "fill", "get", "item", "reshape", "tolist"), ()),
     **dict.fromkeys(("argmax", "max", "min", "sum"), ("axis",)),
     "astype": ("copy",),
+    "view": (),
 }
 ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size")
 OPERATORS = ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "eq", "ne")  # CuPy has them all
