@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xpnn import MLP, evaluate, optimizers, to_host, train
 from xpnn.optimizers import Optimizer
 from xpnn.steps import ReferenceStep
+from xpnn.training import update_table
 
 N, N_IN = 23, 6  # a batch of 5 leaves a ragged one of 3
 BATCH = 5
@@ -143,9 +144,8 @@ def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     optimizer = case.optimizer()
     placed = net.place_inputs(inputs), net.place_targets(targets)
     step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, error_rule=case.error_rule)
-    numbers = np.arange(math.ceil(N / BATCH), dtype=float)
-    table = np.stack(optimizer.coefficients(numbers, optimizer.schedule(numbers)), axis=1)
-    step.begin_epoch(net.xp.asarray(table, dtype=dtype))
+    steps = np.arange(math.ceil(N / BATCH), dtype=float)
+    step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=dtype))
     return step, net.xp.asarray(np.arange(N))
 
 
@@ -171,5 +171,5 @@ def test_epoch_waits_only_for_its_totals_and_its_check(fake_cupy: FakeCupy) -> N
     with fake_cupy.counting() as counts:
         next(epochs)
 
-    assert counts.synchronisations == 3  # loss, hits, and whether the parameters are finite
+    assert counts.synchronisations == 4  # loss, hits, and whether losses and parameters are finite
     assert counts.copies == 2  # the order of the rows, and the table of coefficients

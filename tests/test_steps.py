@@ -11,6 +11,7 @@ import pytest
 from xpnn import MLP, optimizers
 from xpnn.optimizers import Optimizer
 from xpnn.steps import ReferenceStep
+from xpnn.training import update_table
 
 N, BATCH = 640, 256  # two full batches and one of 128
 
@@ -21,8 +22,7 @@ def make_step(optimizer: Optimizer, **net_options: Any) -> ReferenceStep:
     inputs, labels = generator.integers(0, 256, (N, 100), dtype="uint8"), generator.integers(0, 10, N)
     step = ReferenceStep(net, optimizer, net.place_inputs(inputs), net.place_targets(labels), BATCH)
     steps = np.arange(30.0)
-    table = np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1)
-    step.begin_epoch(net.xp.asarray(table, dtype=net.dtype))
+    step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=net.dtype))
     return step
 
 
@@ -75,5 +75,5 @@ def test_totals_are_those_of_the_rows_at_the_time(device: str) -> None:
     labels = np.asarray(step.targets.tolist())
     assert hits == 2 * (y.argmax(axis=1) == labels).sum()
     assert loss == pytest.approx(-2 * np.log(y[np.arange(N), labels]).sum(), rel=1e-12)  # float64 sums of 1,280 terms
-    step.begin_epoch(step.table)
+    step.begin_epoch(0, step.table)
     assert step.totals() == (0.0, 0)

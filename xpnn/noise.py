@@ -1,4 +1,4 @@
-"""Random numbers from a counter: a number depends on its place and on the step's key alone, not on what was drawn before.
+"""Random numbers from a counter: each depends on its place and on the step's key alone, not on what was drawn before.
 
 A generator with a state would have to live on the device and to be saved; these numbers are a hash of where they
 are needed (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011). The same seed gives the same bits
@@ -11,6 +11,7 @@ changes each output bit with a probability within 0.2 % of one half.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,14 @@ def keys(seed: int, stream: int, first: int, count: int) -> NDArray[np.uint32]:
     return result
 
 
+def key_table(seed: int, streams: Sequence[int], first: int, count: int) -> NDArray[np.uint32]:
+    """(count, streams) uint32: the keys of several streams side by side."""
+    table = np.empty((count, len(streams)), dtype=np.uint32)
+    for column, stream in enumerate(streams):
+        table[:, column] = keys(seed, stream, first, count)
+    return table
+
+
 def mix(words: Array, scratch: Array) -> None:
     """Hash uint32 words in place; `scratch` is like them."""
     xp = xp_of(words, scratch)
@@ -58,7 +67,7 @@ def mix(words: Array, scratch: Array) -> None:
 
 
 def places(xp: ArrayModule, count: int) -> Array:
-    """(count,) uint32: where each random word belongs. Hashed, so that neighbouring keys don't shift the words along."""
+    """(count,) uint32: the places of the random words; hashed, lest neighbouring keys only shift the words along."""
     words = np.arange(count, dtype=np.uint32)
     words += np.uint32(0x9E3779B9)
     mix(words, np.empty_like(words))
@@ -83,13 +92,14 @@ class Mask:
         self.halves = self.words.view("uint16")[: n * units].reshape(n, units)
         self.values = xp.empty((n, units), dtype=dtype)
         self.kept = round((1 - rate) * 65536)  # of 65,536 halves
+        self.scale = 65536 / self.kept
 
     def draw(self, key: Array) -> None:
         """Write the mask of the step whose key this is into `values`."""
         xp = xp_of(self.places, key)
         draw_words(self.places, key, self.words, self.scratch)
         xp.less(self.halves, self.kept, out=self.values)
-        xp.multiply(self.values, 65536 / self.kept, out=self.values)
+        xp.multiply(self.values, self.scale, out=self.values)
 
 
 class Normal:

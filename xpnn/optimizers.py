@@ -32,6 +32,7 @@ class Optimizer(NamedTuple):
     init: Callable[[Array], State]
     coefficients: Callable[[Array, Array], Sequence[Array]]
     update: Callable[[Array, State, Array, Sequence[Array]], None]
+    weight_decay: float = 0.0
 
 
 def _as_schedule(learning_rate: float | Schedule) -> Schedule:

@@ -1,0 +1,9 @@
+"""Stand-in."""
+
+
+class ReduceOnPlateau:
+    """Stand-in."""
+
+    def factor_after(self, loss: float) -> float:
+        """Stand-in."""
+        return 1.0
