@@ -46,7 +46,7 @@ FUNCTIONS = {
     "take": (2, ("axis", "out")),
     "zeros": (1, ("dtype",)),
     "zeros_like": (1, ()),
-    **dict.fromkeys(("exp", "log", "negative", "reciprocal", "sign", "sqrt", "tanh"), (1, ("out",))),
+    **dict.fromkeys(("cos", "exp", "log", "negative", "reciprocal", "sign", "sqrt", "tanh"), (1, ("out",))),
     **dict.fromkeys(("add", "divide", "equal", "greater", "matmul", "maximum", "multiply", "subtract"), (2, ("out",))),
 }
 METHODS = {

@@ -112,7 +112,7 @@ def test_adam_states_are_the_moments_without_their_factors(xp: ModuleType) -> No
 def test_epochs_of_any_lengths_have_the_coefficients_of_the_whole_run(
     make: Callable[..., Optimizer], ends: list[int]
 ) -> None:
-    optimizer = make(schedules.linear(0.1, 100))
+    optimizer = make(schedules.cosine(0.1, 100))
 
     def table(steps: NDArray[Any]) -> NDArray[Any]:
         return np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1)
