@@ -43,6 +43,7 @@ OURS: dict[str, tuple[Callable[..., Optimizer], float]] = {
     ),
     "radam": (optimizers.radam, 0.02),
     "radam with other betas": (partial(optimizers.radam, beta1=0.5, beta2=0.95, epsilon=0.1), 0.02),
+    "radam that hardly rectifies": (partial(optimizers.radam, beta1=0.9, beta2=0.7), 0.02),
     "radam that never rectifies": (partial(optimizers.radam, beta1=0.9, beta2=0.6), 0.02),
 }
 NOT_PYTORCHS = {"lion"}

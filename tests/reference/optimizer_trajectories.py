@@ -37,6 +37,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     ),
     "radam": lambda p: torch.optim.RAdam(p, lr=0.02),
     "radam with other betas": lambda p: torch.optim.RAdam(p, lr=0.02, betas=(0.5, 0.95), eps=0.1),
+    "radam that hardly rectifies": lambda p: torch.optim.RAdam(p, lr=0.02, betas=(0.9, 0.7)),
     "radam that never rectifies": lambda p: torch.optim.RAdam(p, lr=0.02, betas=(0.9, 0.6)),
 }
 
