@@ -180,7 +180,7 @@ def nadam(
 
 
 def radam(
-    learning_rate: float | Schedule = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    learning_rate: float | Schedule = 0.003, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> Optimizer:
     """RAdam (Liu et al., 2020, algorithm 2): plain momentum until the second moment can be relied on; m, v are Adam's.
 

@@ -59,7 +59,7 @@ def nesterov(learning_rate: float | Schedule = 0.01, momentum: float = 0.9) -> O
 
 
 def lion(
-    learning_rate: float | Schedule = 1e-4, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0
+    learning_rate: float | Schedule = 3e-4, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0
 ) -> Optimizer:
     """Lion (Chen et al., 2023, algorithm 2): every weight moves by the rate, in the direction of the sign.
 
