@@ -32,10 +32,12 @@ from numpy.typing import NDArray
 # name: (positional arguments that it takes, keywords)
 FUNCTIONS = {
     "amax": (1, ("axis", "keepdims", "out")),
+    "arange": (1, ()),
     "argmax": (1, ("axis", "out")),
     "asarray": (1, ("dtype",)),
     "clip": (3, ("out",)),
     "copyto": (2, ()),
+    "cumprod": (1, ()),
     "empty": (1, ("dtype",)),
     "empty_like": (1, ()),
     "eye": (1, ("dtype",)),

@@ -15,7 +15,7 @@ from fake_device import FakeCupy
 from numpy.typing import NDArray
 
 from xpnn import MLP, evaluate, optimizers, to_host, train
-from xpnn.optimizers import Optimizer
+from xpnn.optimizers import OPTIMIZERS, Optimizer
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
 
@@ -45,8 +45,8 @@ CASES = {
     "one input": Case((1, 7, 4), {"hidden": "tanh"}),
     "regression": Case((N_IN, 7, 3), {"output": "identity"}, targets="numbers"),
     "probabilities": Case(targets="probabilities"),
-    "momentum": Case(optimizer=lambda: optimizers.sgd(0.05, momentum=0.9)),
-    "adam": Case(optimizer=lambda: optimizers.adam(0.01)),
+    **{name: Case(optimizer=make) for name, make in OPTIMIZERS.items()},
+    "rmsprop with momentum": Case(optimizer=lambda: optimizers.rmsprop(0.01, momentum=0.9)),
     "schedule": Case(optimizer=lambda: optimizers.sgd(lambda steps: 0.1 / (1 + steps))),
     "pixels": Case(inputs="pixels"),
     "scaled pixels": Case(net={"scaling": (0.99 / 255, 0.01)}, inputs="pixels"),

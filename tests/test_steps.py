@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xpnn import MLP, optimizers
-from xpnn.optimizers import Optimizer
+from xpnn.optimizers import OPTIMIZERS, Optimizer
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
 
@@ -32,7 +32,11 @@ def run(step: ReferenceStep, order: Any, rounds: int) -> None:
             step(order[start : start + BATCH])
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.sgd(0.1), optimizers.sgd(0.1, 0.9), optimizers.adam()])
+@pytest.mark.parametrize(
+    "optimizer",
+    [*(make() for make in OPTIMIZERS.values()), optimizers.rmsprop(momentum=0.9)],
+    ids=lambda made: made.name,
+)
 @pytest.mark.parametrize(
     "net", [{}, {"hidden": "tanh", "output": "sigmoid"}, {"hidden": "sigmoid", "loss": "squared-error"}]
 )

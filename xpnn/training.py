@@ -128,7 +128,7 @@ def train(
                 _check_finite(net, step, before, number, rates)
                 measured = None if validation is None else evaluate(net, validation)
             if plateau is not None:
-                factor = plateau.factor_after(loss / n if measured is None else measured.loss)
+                factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
             accuracy = None if hits is None else hits / n
             yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
 
