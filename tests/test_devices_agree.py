@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xpnn import MLP, evaluate, optimizers, to_host, train
 from xpnn.optimizers import OPTIMIZERS, Optimizer
+from xpnn.regularization import Regularization
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
 
@@ -31,7 +32,7 @@ class Case(NamedTuple):
     optimizer: Callable[[], Optimizer] = optimizers.sgd
     inputs: str = "floats"
     targets: str = "labels"
-    error_rule: str = "gradient"
+    step: dict[str, Any] = {}  # noqa: RUF012  never written to; options that `train` and the step share
 
 
 CASES = {
@@ -54,9 +55,20 @@ CASES = {
     "book": Case(
         net={"hidden": "sigmoid", "output": "sigmoid", "loss": "squared-error", "target_range": (0.01, 0.99)},
         inputs="pixels",
-        error_rule="book",
+        step={"error_rule": "book"},
     ),
-    "book, deep": Case((N_IN, 7, 5, 4), {"output": "tanh", "bias": False}, error_rule="book"),
+    "book, deep": Case((N_IN, 7, 5, 4), {"output": "tanh", "bias": False}, step={"error_rule": "book"}),
+    "penalties": Case(step={"regularization": Regularization(l1=1e-3, l2=1e-2)}),
+    "decoupled decay": Case(optimizer=lambda: optimizers.decoupled(optimizers.sgd(), 0.1)),
+    "dropout": Case((N_IN, 7, 5, 4), {"hidden": "tanh"}, step={"regularization": Regularization(dropout=0.5)}),
+    "dropout of inputs": Case(inputs="pixels", step={"regularization": Regularization(input_dropout=0.2)}),
+    "dropout, book": Case(step={"regularization": Regularization(dropout=0.5), "error_rule": "book"}),
+    "noise": Case(step={"regularization": Regularization(input_noise=0.1)}),
+    "limits": Case(step={"regularization": Regularization(max_norm=1, clip_norm=0.2, clip_value=0.1)}),
+    "all of them": Case(
+        (N_IN, 7, 5, 4), {"bias": False}, step={"regularization": Regularization(*[0.1] * 8), "average_decay": 0.9}
+    ),
+    "average": Case(step={"average_decay": 0.9}),
 }
 
 
@@ -85,7 +97,7 @@ def run(case: Case, device: str, dtype: str) -> tuple[NDArray[Any], ...]:
         epochs=3,
         batch_size=BATCH,
         optimizer=case.optimizer(),
-        error_rule=case.error_rule,
+        **case.step,
     )
     records = [(epoch.loss, epoch.accuracy or 0, epoch.validation.loss) for epoch in epochs if epoch.validation]
     confusion = evaluate(net, (inputs, targets)).confusion
@@ -143,7 +155,7 @@ def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     inputs, targets = data_for(case)
     optimizer = case.optimizer()
     placed = net.place_inputs(inputs), net.place_targets(targets)
-    step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, error_rule=case.error_rule)
+    step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, **case.step)
     steps = np.arange(math.ceil(N / BATCH), dtype=float)
     step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=dtype))
     return step, net.xp.asarray(np.arange(N))

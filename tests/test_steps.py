@@ -10,17 +10,18 @@ import pytest
 
 from xpnn import MLP, optimizers
 from xpnn.optimizers import OPTIMIZERS, Optimizer
+from xpnn.regularization import Regularization
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
 
 N, BATCH = 640, 256  # two full batches and one of 128
 
 
-def make_step(optimizer: Optimizer, **net_options: Any) -> ReferenceStep:
+def make_step(optimizer: Optimizer, options: dict[str, Any] | None = None, **net_options: Any) -> ReferenceStep:
     generator = np.random.default_rng(4)
     net = MLP([100, 64, 50, 10], seed=1, **net_options)
     inputs, labels = generator.integers(0, 256, (N, 100), dtype="uint8"), generator.integers(0, 10, N)
-    step = ReferenceStep(net, optimizer, net.place_inputs(inputs), net.place_targets(labels), BATCH)
+    step = ReferenceStep(net, optimizer, net.place_inputs(inputs), net.place_targets(labels), BATCH, **options or {})
     steps = np.arange(30.0)
     step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=net.dtype))
     return step
@@ -41,7 +42,16 @@ def run(step: ReferenceStep, order: Any, rounds: int) -> None:
     "net", [{}, {"hidden": "tanh", "output": "sigmoid"}, {"hidden": "sigmoid", "loss": "squared-error"}]
 )
 def test_warm_step_allocates_nothing_on_the_host(optimizer: Optimizer, net: dict[str, Any]) -> None:
-    step, order = make_step(optimizer, **net), np.arange(N)
+    assert_it_allocates_nothing(make_step(optimizer, **net))
+
+
+def test_warm_step_with_all_regularization_allocates_nothing_on_the_host() -> None:
+    options = {"regularization": Regularization(*[0.1] * 8), "average_decay": 0.9}
+    assert_it_allocates_nothing(make_step(optimizers.adamw(), options))
+
+
+def assert_it_allocates_nothing(step: ReferenceStep) -> None:
+    order = np.arange(N)
     run(step, order, 1)
     # NumPy's own scratch for broadcasting, as a rule 8,192 elements whatever the arrays' size, would hide small arrays.
     usual = np.setbufsize(16)

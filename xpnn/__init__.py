@@ -8,6 +8,7 @@ from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError,
 from xpnn.evaluation import Evaluation, evaluate
 from xpnn.network import MLP
 from xpnn.plots import draw_digit
+from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples
 from xpnn.training import Epoch, train
 
@@ -21,6 +22,7 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "ModelFileError",
+    "Regularization",
     "Samples",
     "XpnnError",
     "draw_digit",
