@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from xpnn import to_host
-from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activation_named, saved_for
+from xpnn.backend import Array
 
 FORMULAS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "identity": lambda z: z,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xpnn.backend import to_host
 from xpnn.errors import DataError
+from xpnn.losses import SCRATCH
 from xpnn.network import MLP, QUERY_ROWS
 from xpnn.samples import Samples
 
@@ -71,6 +72,7 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
 
 
 def _loss(net: MLP, y: Any, t: Any) -> float:
-    loss = net.xp.empty((), dtype=net.dtype)
-    net.loss_function.evaluate(y, t, net.xp.empty_like(y), net.xp.empty_like(y), loss)
-    return float(loss)
+    xp = net.xp
+    row_losses = xp.empty((len(y), 1), dtype=net.dtype)
+    net.loss_function.evaluate(y, t, xp.empty_like(y), xp.empty((SCRATCH, *y.shape), dtype=net.dtype), row_losses)
+    return float(row_losses.sum())

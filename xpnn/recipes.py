@@ -27,7 +27,7 @@ class Recipe:
     """All settings but the data, the device and the seed; the names are those of `MLP` and `train`."""
 
     hidden_sizes: tuple[int, ...] = (200,)
-    hidden: str = "relu"
+    hidden: str | tuple[str, ...] = "relu"
     output: str = "softmax"
     loss: str | None = None
     bias: bool = True

@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from xpnn.activations import Activation
+from xpnn.activations import Activation, saved_for
 from xpnn.backend import Array, take, xp_of
+from xpnn.losses import SCRATCH
 from xpnn.network import MLP, backward, forward, layers_of, scale_pixels
 from xpnn.optimizers import Optimizer
 
@@ -50,16 +51,21 @@ class Buffers(NamedTuple):
     labels: Array  # (n,) int64
     t: Array  # (n, n_out)
     outputs: Sequence[Array]  # y of each layer, (n, units)
+    saved: Sequence[Array]  # what each activation keeps for its derivative: outputs[i] itself, or (arrays, n, units)
     errors: Sequence[Array]  # dL/dy of each layer, (n, units)
     deltas: Sequence[Array]  # dL/dz of each layer; `errors` itself where the gradient is wanted
-    scratch: Array  # (n, n_out)
+    scratch: Array  # (SCRATCH, n, n_out), the loss's
     column: Array  # (n, 1)
     predicted: Array  # (n,) int64
     hits: Array  # (n,) bool
 
     def head(self, n: int) -> Buffers:
         """The first n rows of every buffer."""
-        return Buffers(*(part[:n] if hasattr(part, "shape") else [array[:n] for array in part] for part in self))
+
+        def rows(array: Array) -> Array:
+            return array[:n] if array.ndim == 1 else array[..., :n, :]
+
+        return Buffers(*(rows(part) if hasattr(part, "shape") else list(map(rows, part)) for part in self))
 
 
 class ReferenceStep:
@@ -87,7 +93,8 @@ class ReferenceStep:
         self.rows = min(batch_size, len(inputs))
         self.activations = net.activations
         self.backward_activations: list[Activation | None] = list(net.activations)
-        if net.loss_function.link:
+        self.loss_function = net.loss_function
+        if self.loss_function.link:
             self.backward_activations[-1] = None  # the loss gives dL/dz
         self.gradient = xp.zeros_like(net.parameters)
         self.gradient_layers = layers_of(self.gradient, net.sizes, net.bias)
@@ -105,15 +112,17 @@ class ReferenceStep:
     def _make_buffers(self, error_rule: str) -> Buffers:
         xp, n, sizes, dtype = self.net.xp, self.rows, self.net.sizes, self.net.dtype
         errors = [xp.empty((n, size), dtype=dtype) for size in sizes[1:]]
+        outputs = [xp.empty_like(error) for error in errors]
         return Buffers(
             pixels=xp.empty((n, sizes[0]), dtype="uint8"),
             x=xp.empty((n, sizes[0]), dtype=dtype),
             labels=xp.empty(n, dtype="int64"),
             t=xp.empty((n, sizes[-1]), dtype=dtype),
-            outputs=[xp.empty_like(error) for error in errors],
+            outputs=outputs,
+            saved=list(map(saved_for, self.activations, outputs)),
             errors=errors,
             deltas=errors if error_rule == "gradient" else [xp.empty_like(error) for error in errors],
-            scratch=xp.empty_like(errors[-1]),
+            scratch=xp.empty((SCRATCH, n, sizes[-1]), dtype=dtype),
             column=xp.empty((n, 1), dtype=dtype),
             predicted=xp.empty(n, dtype="int64"),
             hits=xp.empty(n, dtype="bool"),
@@ -131,7 +140,7 @@ class ReferenceStep:
         """See Step."""
         buffers = self._buffers_for(len(rows))
         self._gather(rows, buffers)
-        forward(self.net.layers, self.activations, buffers.x, buffers.outputs, buffers.column)
+        forward(self.net.layers, self.activations, buffers.x, buffers.outputs, buffers.saved, buffers.column)
         self._measure(buffers)
         self._differentiate(buffers)
         self._update()
@@ -157,8 +166,9 @@ class ReferenceStep:
     def _measure(self, buffers: Buffers) -> None:
         """The batch's loss and hits, added to the totals; dL/dy, averaged over the rows, into the last error."""
         xp, y, error = self.net.xp, buffers.outputs[-1], buffers.errors[-1]
-        self.net.loss_function.evaluate(y, buffers.t, error, buffers.scratch, self.loss)
+        self.loss_function.evaluate(y, buffers.t, error, buffers.scratch, buffers.column)
         xp.multiply(error, 1 / len(y), out=error)
+        xp.sum(buffers.column, out=self.loss)
         xp.add(self.total_loss, self.loss, out=self.total_loss)
         if self.targets.ndim == 1:
             xp.argmax(y, axis=1, out=buffers.predicted)
@@ -172,6 +182,7 @@ class ReferenceStep:
             self.backward_activations,
             buffers.x,
             buffers.outputs,
+            buffers.saved,
             buffers.errors,
             buffers.deltas,
             self.gradient_layers,

@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 import xpnn
-from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from xpnn.activations import HIDDEN_ACTIVATIONS
 from xpnn.losses import LOSSES, natural_loss
+from xpnn.names import choices
 from xpnn.optimizers import OPTIMIZERS
 from xpnn.recipes import RECIPES, Recipe
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list
+from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
@@ -50,10 +51,18 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     callback=size_list,
     help='Units of the hidden layers, such as 300,100; "" for none.',
 )
-@_setting("--activation", "hidden", type=click.Choice(sorted(HIDDEN_ACTIVATIONS)), help="Of the hidden layers.")
-@_setting("--output", type=click.Choice(sorted(ACTIVATIONS)), help="Activation of the output layer.")
+@_setting(
+    "--activation",
+    "hidden",
+    metavar="NAME[,NAME...]",
+    callback=name_list,
+    help=f"Of the hidden layers; one, or one for each. {choices(HIDDEN_ACTIVATIONS)}; a number may follow, as shown.",
+)
+@_setting("--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones.")
 @click.option(
-    "--loss", type=click.Choice(sorted(LOSSES)), help="What training lowers.  [default: the one made for the output]"
+    "--loss",
+    metavar="NAME",
+    help=f"What training lowers: {choices(LOSSES)}.  [default: the one made for the output]",
 )
 @_setting("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), help="How the weights follow the gradient.")
 @_setting(
