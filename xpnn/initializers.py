@@ -73,4 +73,4 @@ def seeded(seed: int) -> np.random.Generator:
 
 def usual_initializer(activation: str) -> str:
     """The usual choice for the layer below an activation: what its paper starts from, else glorot-uniform."""
-    return _USUAL.get(activation.split(":")[0], "glorot-uniform")
+    return _USUAL.get(activation.split(":", maxsplit=1)[0], "glorot-uniform")

@@ -222,6 +222,24 @@ def check_loss(loss: str, output: str, target_range: tuple[float, float]) -> Non
         raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
 
 
+def check_smoothing(loss: str, label_smoothing: float) -> None:
+    """Raise ValueError if targets can't be smoothed so."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be 0 or more and below 1, not {label_smoothing}")
+    if label_smoothing and not loss_named(loss).link:
+        raise ValueError(f"label_smoothing goes with losses of probabilities, such as cross-entropy, not with {loss}")
+
+
+def smoothed(targets: Array, loss: Loss, label_smoothing: float) -> Array:
+    """(1 - e) t + e / K: a share e of the certainty spread over the K classes of a softmax, or a sigmoid's two.
+
+    Szegedy et al., Rethinking the Inception Architecture, 2016, section 7.
+    """
+    if not label_smoothing:
+        return targets
+    return targets * (1 - label_smoothing) + label_smoothing / (targets.shape[1] if loss.link == "softmax" else 2)
+
+
 def check_probabilities(targets: Array, loss: str) -> None:
     """Raise DataError if the loss takes probabilities, and the targets (n, n_out) are none."""
     link = loss_named(loss).link

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 from xpnn.activations import Activation, saved_for
 from xpnn.backend import Array, take, xp_of
-from xpnn.losses import SCRATCH
+from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP, backward, forward, layers_of, scale_pixels
 from xpnn.optimizers import Optimizer
 
@@ -40,7 +40,10 @@ class Step(Protocol):
         """Learn from these rows, int64 (n,), n <= self.rows."""
 
     def totals(self) -> tuple[float, int | None]:
-        """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device."""
+        """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device.
+
+        Weighted losses come over the mean weight of all rows: their sum over n is then the weighted mean.
+        """
 
 
 class Buffers(NamedTuple):
@@ -50,6 +53,7 @@ class Buffers(NamedTuple):
     x: Array  # (n, n_in)
     labels: Array  # (n,) int64
     t: Array  # (n, n_out)
+    weights: Array  # (n, 1)
     outputs: Sequence[Array]  # y of each layer, (n, units)
     saved: Sequence[Array]  # what each activation keeps for its derivative: outputs[i] itself, or (arrays, n, units)
     errors: Sequence[Array]  # dL/dy of each layer, (n, units)
@@ -74,6 +78,8 @@ class ReferenceStep:
     inputs, targets: the training rows on the net's device, as `MLP.place_inputs` and `place_targets` give them.
     error_rule:      "gradient", or "book": hidden errors come from the raw output error, without the output's
                      derivative, as in Rashid, Make Your Own Neural Network, 2016.
+    weights:         (rows, 1) of the net's dtype there, how much each row counts; None: all the same.
+    label_smoothing: see `xpnn.losses.smoothed`.
     """
 
     name = "reference"
@@ -87,19 +93,25 @@ class ReferenceStep:
         targets: Array,
         batch_size: int,
         error_rule: str = "gradient",
+        weights: Array | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         xp = xp_of(net.parameters, inputs, targets)
         self.net, self.optimizer, self.inputs, self.targets = net, optimizer, inputs, targets
+        self.loss_function = net.loss_function
+        self.codes = smoothed(net.codes(), self.loss_function, label_smoothing)
+        if targets.ndim > 1:
+            self.targets = smoothed(targets, self.loss_function, label_smoothing)
+        self.weights = weights
+        self.mean_weight = 1.0 if weights is None else float(weights.astype("float64").sum()) / len(weights)
         self.rows = min(batch_size, len(inputs))
         self.activations = net.activations
         self.backward_activations: list[Activation | None] = list(net.activations)
-        self.loss_function = net.loss_function
         if self.loss_function.link:
             self.backward_activations[-1] = None  # the loss gives dL/dz
         self.gradient = xp.zeros_like(net.parameters)
         self.gradient_layers = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
-        self.codes = net.codes()
         self.buffers = {self.rows: self._make_buffers(error_rule)}
         self.loss = xp.zeros((), dtype=net.dtype)
         self.total_loss = xp.zeros((), dtype="float64")
@@ -118,6 +130,7 @@ class ReferenceStep:
             x=xp.empty((n, sizes[0]), dtype=dtype),
             labels=xp.empty(n, dtype="int64"),
             t=xp.empty((n, sizes[-1]), dtype=dtype),
+            weights=xp.empty((n, 1), dtype=dtype),
             outputs=outputs,
             saved=list(map(saved_for, self.activations, outputs)),
             errors=errors,
@@ -151,7 +164,7 @@ class ReferenceStep:
         return self.buffers[n]
 
     def _gather(self, rows: Array, buffers: Buffers) -> None:
-        """Copy the batch's inputs, scaled, into x and its targets into t."""
+        """Copy the batch's inputs, scaled, into x, its targets into t, and its rows' weights."""
         if self.inputs.dtype == "uint8":
             take(self.inputs, rows, out=buffers.pixels)
             scale_pixels(buffers.pixels, self.net.scaling, out=buffers.x)
@@ -162,12 +175,17 @@ class ReferenceStep:
             take(self.codes, buffers.labels, out=buffers.t)
         else:
             take(self.targets, rows, out=buffers.t)
+        if self.weights is not None:
+            take(self.weights, rows, out=buffers.weights)
 
     def _measure(self, buffers: Buffers) -> None:
         """The batch's loss and hits, added to the totals; dL/dy, averaged over the rows, into the last error."""
         xp, y, error = self.net.xp, buffers.outputs[-1], buffers.errors[-1]
         self.loss_function.evaluate(y, buffers.t, error, buffers.scratch, buffers.column)
         xp.multiply(error, 1 / len(y), out=error)
+        if self.weights is not None:
+            xp.multiply(error, buffers.weights, out=error)
+            xp.multiply(buffers.column, buffers.weights, out=buffers.column)
         xp.sum(buffers.column, out=self.loss)
         xp.add(self.total_loss, self.loss, out=self.total_loss)
         if self.targets.ndim == 1:
@@ -196,4 +214,4 @@ class ReferenceStep:
 
     def totals(self) -> tuple[float, int | None]:
         """See Step."""
-        return float(self.total_loss), int(self.total_hits) if self.targets.ndim == 1 else None
+        return float(self.total_loss) / self.mean_weight, int(self.total_hits) if self.targets.ndim == 1 else None

@@ -12,7 +12,7 @@ import click
 
 import xpnn
 from xpnn.activations import HIDDEN_ACTIVATIONS
-from xpnn.losses import LOSSES, natural_loss
+from xpnn.losses import LOSSES, check_smoothing, natural_loss
 from xpnn.names import choices
 from xpnn.optimizers import OPTIMIZERS
 from xpnn.recipes import RECIPES, Recipe
@@ -81,6 +81,17 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
 )
 @_setting("--batch-size", type=POSITIVE, help="Rows an update.")
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
+@click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: rare classes count more, so that all count the same.",
+)
+@_setting(
+    "--label-smoothing",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of a label's certainty that is spread over the classes, such as 0.1.",
+)
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
@@ -138,6 +149,7 @@ def train(
     dataset, validation = _with_validation(dataset, validation_fraction)
     try:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
+        check_smoothing(net.loss, settings.label_smoothing)
     except xpnn.XpnnError:
         raise
     except ValueError as error:  # settings that don't go together
