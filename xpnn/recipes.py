@@ -33,7 +33,7 @@ class Recipe:
     """
 
     hidden_sizes: tuple[int, ...] = (200,)
-    hidden: str = "relu"
+    hidden: str | tuple[str, ...] = "relu"
     output: str = "softmax"
     loss: str | None = None
     bias: bool = True
@@ -50,6 +50,8 @@ class Recipe:
     epochs: int = 10
     shuffle: bool = True
     error_rule: str = "gradient"
+    class_weight: str | tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
 
     def network(self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0) -> MLP:
         """A new net with an output for each label. Raises what `MLP` raises."""
@@ -90,6 +92,8 @@ class Recipe:
             shuffle=self.shuffle,
             seed=seed,
             error_rule=self.error_rule,
+            class_weight=self.class_weight,
+            label_smoothing=self.label_smoothing,
             **options,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,11 +18,12 @@ from xpnn.averaging import mixes
 from xpnn.backend import Array
 from xpnn.errors import DataError, DivergenceError
 from xpnn.evaluation import Evaluation, evaluate
+from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
 from xpnn.plateau import ReduceOnPlateau
 from xpnn.regularization import NONE, Regularization
-from xpnn.samples import Samples
+from xpnn.samples import Samples, row_weights
 from xpnn.steps import ReferenceStep, Step
 
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether the loss is still finite: a look waits for the device
@@ -33,7 +34,7 @@ class Epoch:
     """What one pass over the training rows did.
 
     number:     from 1.
-    loss:       mean of the rows' losses, each measured when its batch was learnt.
+    loss:       mean of the rows' losses, weighted where rows have weights, each measured when its batch was learnt.
     accuracy:   likewise the share of hits; None where the targets are not labels.
     validation: the net after the epoch, on the validation rows; None if there are none.
     seconds:    wall time of the training pass alone.
@@ -72,25 +73,32 @@ def train(
     regularization: Regularization = NONE,
     average_decay: float = 0.0,
     plateau: ReduceOnPlateau | None = None,
+    class_weight: str | Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `net` in place; yields a record after each epoch. Nothing runs until the first is asked for.
 
-    samples:    the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
-    optimizer:  from `xpnn.optimizers`; None: adam().
-    shuffle:    visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
-    seed:       of the shuffles, of dropout and of noise.
-    error_rule: "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
-    regularization: penalties, dropout, noise, limits of norms; none unless it is given.
-    average_decay:  between epochs the net has a moving average of its parameters (see `xpnn.averaging`); 0: it hasn't.
-    plateau:    lowers the learning rate when an epoch's loss (that of `validation`, if there is one) stops falling.
-    progress:   called after every step.
+    samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
+    optimizer:       from `xpnn.optimizers`; None: adam().
+    shuffle:         visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
+    seed:            of the shuffles, of dropout and of noise.
+    error_rule:      "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
+    regularization:  penalties, dropout, noise, limits of norms; none unless it is given.
+    average_decay:   between epochs the net has a moving average of its parameters (see `xpnn.averaging`); 0: it hasn't.
+    plateau:         lowers the learning rate when the loss (of `validation`, if there is one) no longer falls.
+    class_weight:    a number for each class that its rows' losses count, beside the samples' own weights, or
+                     "balanced" for numbers that make all classes count the same (see `xpnn.samples.row_weights`).
+    label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
+                     `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
+    progress:        called after every step.
 
     Raises ValueError for arguments that can't work, DataError for rows that don't fit the net and, in the
     course of the run, DivergenceError as soon as the loss or a parameter is seen to be no finite number; the net
     then has the parameters with which that epoch began.
     """
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
+    check_smoothing(net.loss, label_smoothing)
     samples = Samples.of(samples)
     if samples.targets is None or not len(samples):
         raise DataError("there are no rows to train on" if not len(samples) else "training needs targets")
@@ -98,6 +106,7 @@ def train(
     chosen = adam() if optimizer is None else optimizer
     with net.device.active():
         inputs, targets = net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+        weights = row_weights(samples, net.sizes[-1], class_weight)
         step: Step = ReferenceStep(
             net,
             chosen,
@@ -107,6 +116,8 @@ def train(
             error_rule=error_rule,
             regularization=regularization,
             average_decay=average_decay,
+            weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=net.dtype),
+            label_smoothing=label_smoothing,
             seed=seed,
         )
 

@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 import xpnn
-from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
-from xpnn.losses import LOSSES, natural_loss
+from xpnn.activations import HIDDEN_ACTIVATIONS
+from xpnn.losses import LOSSES, check_smoothing, natural_loss
+from xpnn.names import choices
 from xpnn.optimizers import OPTIMIZERS, settings_of
 from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
 from xpnn.schedules import SCHEDULES
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list
+from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
@@ -50,10 +51,18 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     callback=size_list,
     help='Units of the hidden layers, such as 300,100; "" for none.',
 )
-@_setting("--activation", "hidden", type=click.Choice(sorted(HIDDEN_ACTIVATIONS)), help="Of the hidden layers.")
-@_setting("--output", type=click.Choice(sorted(ACTIVATIONS)), help="Activation of the output layer.")
+@_setting(
+    "--activation",
+    "hidden",
+    metavar="NAME[,NAME...]",
+    callback=name_list,
+    help=f"Of the hidden layers; one, or one for each. {choices(HIDDEN_ACTIVATIONS)}; a number may follow, as shown.",
+)
+@_setting("--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones.")
 @click.option(
-    "--loss", type=click.Choice(sorted(LOSSES)), help="What training lowers.  [default: the one made for the output]"
+    "--loss",
+    metavar="NAME",
+    help=f"What training lowers: {choices(LOSSES)}.  [default: the one made for the output]",
 )
 @_setting("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), help="How the weights follow the gradient.")
 @_setting(
@@ -78,6 +87,17 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
 )
 @_setting("--batch-size", type=POSITIVE, help="Rows an update.")
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
+@click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: rare classes count more, so that all count the same.",
+)
+@_setting(
+    "--label-smoothing",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of a label's certainty that is spread over the classes, such as 0.1.",
+)
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
@@ -136,6 +156,7 @@ def train(
     try:
         settings.make_optimizer(len(dataset.train))
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
+        check_smoothing(net.loss, settings.label_smoothing)
     except xpnn.XpnnError:
         raise
     except ValueError as error:  # settings that don't go together
