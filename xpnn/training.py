@@ -132,7 +132,7 @@ def train(
                 rates = factor * chosen.schedule(steps)
                 table = update_table(chosen, steps, rates, average_decay)
                 step.begin_epoch(first, net.xp.asarray(table, dtype=net.dtype))
-                _run_epoch(step, _order(net, n, seed if shuffle else None, number), number, progress)
+                _run_epoch(step, shuffled_order(net, n, seed if shuffle else None, number), number, progress)
                 step.end_epoch()
                 loss, hits = step.totals()
                 seconds = time.perf_counter() - started
@@ -189,7 +189,7 @@ def _run_epoch(step: Step, order: Array, number: int, progress: Callable[[Progre
                 next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
 
 
-def _order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
+def shuffled_order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
     """The epoch's row numbers on the net's device. They depend on (seed, epoch) alone, so any epoch can be redone."""
     order = np.arange(n) if seed is None else np.random.default_rng([2, seed, epoch]).permutation(n)
     return net.xp.asarray(order)
