@@ -1,4 +1,4 @@
-"""Early stopping: leave off when what counts has stopped getting better (Prechelt, Early stopping - but when?, 1998)."""
+"""Early stopping: leave off when what counts no longer gets better (Prechelt, Early stopping - but when?, 1998)."""
 
 from __future__ import annotations
 
