@@ -44,9 +44,9 @@ FUNCTIONS = {
     "take": (2, ("axis", "out")),
     "zeros": (1, ("dtype",)),
     "zeros_like": (1, ()),
-    **dict.fromkeys(("absolute", "exp", "expm1", "log", "negative", "reciprocal"), (1, ("out",))),
+    **dict.fromkeys(("absolute", "exp", "expm1", "log", "log1p", "negative", "reciprocal"), (1, ("out",))),
     **dict.fromkeys(("sign", "sqrt", "tanh"), (1, ("out",))),
-    **dict.fromkeys(("add", "divide", "equal", "greater", "logaddexp", "matmul", "maximum"), (2, ("out",))),
+    **dict.fromkeys(("add", "divide", "equal", "greater", "matmul", "maximum"), (2, ("out",))),
     **dict.fromkeys(("minimum", "multiply", "power", "subtract"), (2, ("out",))),
 }
 METHODS = {
