@@ -1,6 +1,6 @@
-"""Every activation and loss once more, as its formula reads, with NumPy and SciPy on the host: what the tests compare with.
+"""Every activation and loss once more, as its formula reads: what the tests compare with, on the host.
 
-A new activation or loss needs a line here. NAMES list what the tests run over: each table's names, and some with numbers.
+A new activation or loss needs a line here. The NAMES are what the tests run over: each table's, and some with numbers.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ ACTIVATION_FORMULAS: dict[str, Callable[..., Floats]] = {
 LOSS_FORMULAS: dict[str, Callable[..., Floats]] = {  # of each output: a row's loss is their sum
     "absolute-error": lambda y, t: np.abs(y - t),
     "binary-cross-entropy": lambda y, t: -(t * np.log(y) + (1 - t) * np.log(1 - y)),
-    "binary-focal": lambda y, t, gamma=2.0: (
-        -(t * (1 - y) ** gamma * np.log(y) + (1 - t) * y**gamma * np.log(1 - y))
-    ),
+    "binary-focal": lambda y, t, gamma=2.0: -(t * (1 - y) ** gamma * np.log(y) + (1 - t) * y**gamma * np.log(1 - y)),
     "cross-entropy": lambda y, t: -t * np.log(y),
     "focal": lambda y, t, gamma=2.0: -t * (1 - y) ** gamma * np.log(y),
     "huber": lambda y, t, delta=1.0: np.where(

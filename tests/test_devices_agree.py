@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from fake_device import FakeCupy
+from formulas import ACTIVATION_NAMES, HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import MLP, evaluate, optimizers, to_host, train
+from xpnn import MLP, Samples, evaluate, optimizers, to_host, train
+from xpnn.losses import loss_named
 from xpnn.optimizers import Optimizer
+from xpnn.samples import row_weights
 from xpnn.steps import ReferenceStep
 
 N, N_IN = 23, 6  # a batch of 5 leaves a ragged one of 3
@@ -31,6 +34,8 @@ class Case(NamedTuple):
     inputs: str = "floats"
     targets: str = "labels"
     error_rule: str = "gradient"
+    weights: bool = False
+    options: dict[str, Any] = {}  # noqa: RUF012  never written to
 
 
 CASES = {
@@ -50,6 +55,14 @@ CASES = {
     "pixels": Case(inputs="pixels"),
     "scaled pixels": Case(net={"scaling": (0.99 / 255, 0.01)}, inputs="pixels"),
     "whole numbers as pixels": Case(inputs="whole numbers"),
+    **{
+        name: Case(net={"hidden": name, "output": output, "loss": "squared-error"})
+        for name, output in zip(HIDDEN_NAMES, reversed(ACTIVATION_NAMES), strict=False)
+    },
+    **{name: Case(net={"output": loss_named(name).link or "tanh", "loss": name}, weights=True) for name in LOSS_NAMES},
+    "smoothed labels": Case(options={"label_smoothing": 0.1}),
+    "smoothed probabilities": Case(targets="probabilities", options={"label_smoothing": 0.1}, weights=True),
+    "balanced classes": Case(options={"class_weight": "balanced"}, weights=True),
     "book": Case(
         net={"hidden": "sigmoid", "output": "sigmoid", "loss": "squared-error", "target_range": (0.01, 0.99)},
         inputs="pixels",
@@ -73,18 +86,24 @@ def data_for(case: Case) -> tuple[NDArray[Any], NDArray[Any]]:
     return inputs[case.inputs], targets[case.targets]
 
 
+def samples_for(case: Case) -> Samples:
+    weights = np.random.default_rng(2).random(N) if case.weights else None
+    return Samples(*data_for(case), weights)
+
+
 def run(case: Case, device: str, dtype: str) -> tuple[NDArray[Any], ...]:
     """Train, evaluate and query; all that came out, on the host."""
     inputs, targets = data_for(case)
     net = MLP(case.sizes, **case.net, device=device, dtype=dtype, seed=3)
     epochs = train(
         net,
-        (inputs, targets),
-        validation=(inputs[:9], targets[:9]),
+        samples_for(case),
+        validation=samples_for(case).take(slice(9)),
         epochs=3,
         batch_size=BATCH,
         optimizer=case.optimizer(),
         error_rule=case.error_rule,
+        **case.options,
     )
     records = [(epoch.loss, epoch.accuracy or 0, epoch.validation.loss) for epoch in epochs if epoch.validation]
     confusion = evaluate(net, (inputs, targets)).confusion
@@ -142,7 +161,16 @@ def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     inputs, targets = data_for(case)
     optimizer = case.optimizer()
     placed = net.place_inputs(inputs), net.place_targets(targets)
-    step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, error_rule=case.error_rule)
+    weights = row_weights(samples_for(case), net.sizes[-1], case.options.get("class_weight"))
+    step = ReferenceStep(
+        net,
+        optimizer,
+        *placed,
+        batch_size=BATCH,
+        error_rule=case.error_rule,
+        weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=dtype),
+        label_smoothing=case.options.get("label_smoothing", 0.0),
+    )
     numbers = np.arange(math.ceil(N / BATCH), dtype=float)
     table = np.stack(optimizer.coefficients(numbers, optimizer.schedule(numbers)), axis=1)
     step.begin_epoch(net.xp.asarray(table, dtype=dtype))

@@ -102,6 +102,19 @@ def test_options_change_the_recipe(run: Run) -> None:
     assert "validation: 50 of the 200 training rows are set aside" in result.stderr
 
 
+def test_names_with_numbers_and_training_options(run: Run) -> None:
+    options = (
+        "--hidden 20,10 --activation elu:0.5,gelu --loss focal:1.5 --class-weight balanced --label-smoothing 0.05 "
+        "--epochs 12 --limit 300 --json"
+    )
+    found, net = json.loads(run("train", *options.split()).stdout), xpnn.load_model("model.safetensors")
+    assert (net.hidden, net.loss) == (("elu:0.5", "gelu"), "focal:1.5")
+    assert found["test_accuracy"] > 0.5  # chance is 0.1
+    plain = json.loads(run("train", *options.replace("--class-weight balanced", "").split()).stdout)
+    smooth = json.loads(run("train", *options.replace("0.05", "0").split()).stdout)
+    assert len({plain["loss"], smooth["loss"], found["loss"]}) == 3
+
+
 def test_no_hidden_layer(run: Run) -> None:
     assert json.loads(run("train", "--hidden", "", "--epochs", "1", "--json").stdout)["sizes"] == [64, 10]
 
