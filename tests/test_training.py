@@ -158,9 +158,10 @@ def test_a_weight_of_k_is_the_row_k_times(device: str) -> None:
     weighted = list(train(nets[0], Samples(X, LABELS, counts), optimizer=optimizers.sgd(0.1), **options))
     rate = 0.1 * len(repeated) / 50
     again = nets[1].train(X[repeated], LABELS[repeated], optimizer=optimizers.sgd(rate), **options)
-    for ours, theirs in zip(weighted, again, strict=True):
-        assert ours.loss == pytest.approx(theirs.loss, rel=1e-12)
-    np.testing.assert_allclose(*(to_host(net.parameters) for net in nets), rtol=1e-10, atol=1e-13)
+    for record, other in zip(weighted, again, strict=True):
+        assert record.loss == pytest.approx(other.loss, rel=1e-12)
+    ours, theirs = (to_host(net.parameters) for net in nets)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-13)
 
 
 def test_balanced_classes_lift_the_rare_one(device: str) -> None:
