@@ -55,7 +55,8 @@ def activation(name: str, z: Floats) -> Floats:
 
 
 def row_losses(name: str, y: Floats, t: Floats) -> Floats:
-    return _formula(LOSS_FORMULAS, name, y, t).sum(axis=1)
+    losses: Floats = _formula(LOSS_FORMULAS, name, y, t).sum(axis=1)
+    return losses
 
 
 def _formula(formulas: dict[str, Callable[..., Floats]], text: str, *arrays: Floats) -> Floats:
