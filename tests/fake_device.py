@@ -46,9 +46,9 @@ FUNCTIONS = {
     "take": (2, ("axis", "out")),
     "zeros": (1, ("dtype",)),
     "zeros_like": (1, ()),
-    **dict.fromkeys(("absolute", "cos", "exp", "expm1", "log", "negative", "reciprocal"), (1, ("out",))),
-    **dict.fromkeys(("sign", "sqrt", "tanh"), (1, ("out",))),
-    **dict.fromkeys(("add", "bitwise_xor", "divide", "equal", "greater", "less", "logaddexp"), (2, ("out",))),
+    **dict.fromkeys(("absolute", "cos", "exp", "expm1", "log", "log1p", "negative"), (1, ("out",))),
+    **dict.fromkeys(("reciprocal", "sign", "sqrt", "tanh"), (1, ("out",))),
+    **dict.fromkeys(("add", "bitwise_xor", "divide", "equal", "greater", "less"), (2, ("out",))),
     **dict.fromkeys(("matmul", "maximum", "minimum", "multiply", "power", "right_shift"), (2, ("out",))),
     "subtract": (2, ("out",)),
 }

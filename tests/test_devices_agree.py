@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from fake_device import FakeCupy
+from formulas import ACTIVATION_NAMES, HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import MLP, evaluate, optimizers, to_host, train
+from xpnn import MLP, Samples, evaluate, optimizers, to_host, train
+from xpnn.losses import loss_named
 from xpnn.optimizers import OPTIMIZERS, Optimizer
 from xpnn.regularization import Regularization
+from xpnn.samples import row_weights
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
 
@@ -33,6 +36,8 @@ class Case(NamedTuple):
     inputs: str = "floats"
     targets: str = "labels"
     step: dict[str, Any] = {}  # noqa: RUF012  never written to; options that `train` and the step share
+    weights: bool = False
+    options: dict[str, Any] = {}  # noqa: RUF012  never written to; options of `train`
 
 
 CASES = {
@@ -52,6 +57,14 @@ CASES = {
     "pixels": Case(inputs="pixels"),
     "scaled pixels": Case(net={"scaling": (0.99 / 255, 0.01)}, inputs="pixels"),
     "whole numbers as pixels": Case(inputs="whole numbers"),
+    **{
+        name: Case(net={"hidden": name, "output": output, "loss": "squared-error"})
+        for name, output in zip(HIDDEN_NAMES, reversed(ACTIVATION_NAMES), strict=False)
+    },
+    **{name: Case(net={"output": loss_named(name).link or "tanh", "loss": name}, weights=True) for name in LOSS_NAMES},
+    "smoothed labels": Case(step={"label_smoothing": 0.1}),
+    "smoothed probabilities": Case(targets="probabilities", step={"label_smoothing": 0.1}, weights=True),
+    "balanced classes": Case(options={"class_weight": "balanced"}, weights=True),
     "book": Case(
         net={"hidden": "sigmoid", "output": "sigmoid", "loss": "squared-error", "target_range": (0.01, 0.99)},
         inputs="pixels",
@@ -86,18 +99,24 @@ def data_for(case: Case) -> tuple[NDArray[Any], NDArray[Any]]:
     return inputs[case.inputs], targets[case.targets]
 
 
+def samples_for(case: Case) -> Samples:
+    weights = np.random.default_rng(2).random(N) if case.weights else None
+    return Samples(*data_for(case), weights)
+
+
 def run(case: Case, device: str, dtype: str) -> tuple[NDArray[Any], ...]:
     """Train, evaluate and query; all that came out, on the host."""
     inputs, targets = data_for(case)
     net = MLP(case.sizes, **case.net, device=device, dtype=dtype, seed=3)
     epochs = train(
         net,
-        (inputs, targets),
-        validation=(inputs[:9], targets[:9]),
+        samples_for(case),
+        validation=samples_for(case).take(slice(9)),
         epochs=3,
         batch_size=BATCH,
         optimizer=case.optimizer(),
         **case.step,
+        **case.options,
     )
     records = [(epoch.loss, epoch.accuracy or 0, epoch.validation.loss) for epoch in epochs if epoch.validation]
     confusion = evaluate(net, (inputs, targets)).confusion
@@ -155,7 +174,15 @@ def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     inputs, targets = data_for(case)
     optimizer = case.optimizer()
     placed = net.place_inputs(inputs), net.place_targets(targets)
-    step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, **case.step)
+    weights = row_weights(samples_for(case), net.sizes[-1], case.options.get("class_weight"))
+    step = ReferenceStep(
+        net,
+        optimizer,
+        *placed,
+        batch_size=BATCH,
+        weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=dtype),
+        **case.step,
+    )
     steps = np.arange(math.ceil(N / BATCH), dtype=float)
     step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=dtype))
     return step, net.xp.asarray(np.arange(N))

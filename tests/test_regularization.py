@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from formulas import HIDDEN_NAMES
 from numpy.typing import NDArray
 
 from xpnn import MLP, Regularization, optimizers, to_host, train
-from xpnn.activations import HIDDEN_ACTIVATIONS
 from xpnn.backend import Array
 from xpnn.optimizers import Optimizer, State, decoupled
 from xpnn.schedules import constant
@@ -73,7 +73,7 @@ NOISES = {
 }
 
 
-@pytest.mark.parametrize("hidden", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN_NAMES)
 @pytest.mark.parametrize("settings", NOISES.values(), ids=NOISES.keys())
 def test_gradient_under_masks_and_noise_is_the_numeric_one(device: str, settings: Regularization, hidden: str) -> None:
     net = net_at(START, device, hidden)

@@ -96,19 +96,21 @@ def tanh() -> Activation:
 
 
 def softplus() -> Activation:
-    """f = log(1 + exp(z)), f' = 1 - exp(-y)."""
+    """f = log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), f' = 1 - exp(-y)."""
 
     def apply(z: Array, saved: Array, column: Array) -> None:
-        xp_of(z).logaddexp(z, 0, out=z)
+        xp, (slope,) = xp_of(z, saved), saved
+        xp.absolute(z, out=slope)
+        xp.negative(slope, out=slope)
+        xp.exp(slope, out=slope)
+        xp.log1p(slope, out=slope)
+        xp.maximum(z, 0, out=z)
+        xp.add(z, slope, out=z)
+        xp.negative(z, out=slope)
+        xp.expm1(slope, out=slope)
+        xp.negative(slope, out=slope)
 
-    def backpropagate(error: Array, y: Array, column: Array) -> None:
-        xp = xp_of(error, y)
-        xp.negative(y, out=y)
-        xp.expm1(y, out=y)
-        xp.negative(y, out=y)
-        xp.multiply(error, y, out=error)
-
-    return Activation(apply, backpropagate)
+    return _keeping_slope(apply)
 
 
 def relu() -> Activation:
