@@ -8,6 +8,7 @@ from xpnn.early_stopping import early_stopping
 from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
 from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
+from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
 from xpnn.plots import draw_digit
 from xpnn.range_test import RangeTest, find_learning_rate
@@ -48,4 +49,5 @@ __all__ = [
     "to_device",
     "to_host",
     "train",
+    "train_lbfgs",
 ]
