@@ -21,7 +21,15 @@ from xpnn.errors import DeviceError
 
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
-DEVICE_AGNOSTIC = ("activations", "losses", "network", "normal", "optimizers", "steps")  # schedules work on the host
+DEVICE_AGNOSTIC = (
+    "activations",
+    "gates",
+    "losses",
+    "network",
+    "normal",
+    "optimizers",
+    "steps",
+)  # schedules work on the host
 OTHER_NAMES = {"cuda", "finfo"}  # of the module, beside the functions
 
 
