@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -56,7 +57,7 @@ def main() -> None:
         try:
             dataset = xpnn.load(name)
         except xpnn.DataError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
             continue
         results[name] = {}
         for changes in NEIGHBOURS:

@@ -50,6 +50,12 @@ class Evaluation:
         """The share of rows whose class was predicted; None where the targets are not labels."""
         return None if self.confusion is None else float(np.trace(self.confusion)) / self.n
 
+    def scores(self) -> dict[str, float]:
+        """The numbers that are there by name, `loss` and `accuracy` among them."""
+        names = ("loss", "accuracy", "mean_absolute_error", "root_mean_squared_error", "r2")
+        values = {name: getattr(self, name) for name in (*names, "exact_match", "hamming_accuracy")}
+        return {name: value for name, value in values.items() if value is not None}
+
     def per_class(self) -> dict[str, NDArray[Any]]:
         """`precision`, `recall`, `f1` (float64) and `support` (int64), each (classes,); 0 where undefined.
 

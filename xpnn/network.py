@@ -38,14 +38,16 @@ class Scaling(NamedTuple):
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
-    """Views into a flat `vector`: W of the first layer, its b, W of the second, ... each in C order."""
-    layers, start = [], 0
+    """Views into a flat `vector`: the W of every layer, in C order, and after them the b of every layer.
+
+    The weights stand first so that what concerns them alone, such as weight decay, is one slice.
+    """
+    layers, start, start_b = [], 0, weight_count(sizes)
     for n_in, n_out in pairwise(sizes):
         W = vector[start : start + n_out * n_in].reshape(n_out, n_in)
-        start += n_out * n_in
-        b = vector[start : start + n_out] if bias else None
-        start += n_out * bias
+        b = vector[start_b : start_b + n_out] if bias else None
         layers.append(Layer(W, b))
+        start, start_b = start + n_out * n_in, start_b + n_out
     return tuple(layers)
 
 
@@ -56,17 +58,21 @@ def forward(
     outputs: Sequence[Array],
     saved: Sequence[Array],
     column: Array,
+    masks: Sequence[Array | None],
 ) -> None:
-    """Write each layer's y = f(x W^T + b) into `outputs`. Shapes (n, n_out) each; `column` (n, 1) is scratch.
+    """Write each layer's y = f(x W^T + b), times its dropout mask if it has one, into `outputs`.
 
-    saved[i] is `saved_for(activations[i], outputs[i])`: there `backward` finds what it needs for f'.
+    Shapes: (n, n_out) each output and mask; `column` (n, 1) is scratch. saved[i] is
+    `saved_for(activations[i], outputs[i])`: there `backward` finds what it needs for f'.
     """
     xp = xp_of(x, column)
-    for layer, activation, y, kept in zip(layers, activations, outputs, saved, strict=True):
+    for layer, activation, y, kept, mask in zip(layers, activations, outputs, saved, masks, strict=True):
         matmul(x, layer.W.T, out=y)
         if layer.b is not None:
             xp.add(y, layer.b, out=y)
         activation.apply(y, kept, column)
+        if mask is not None:
+            xp.multiply(y, mask, out=y)
         x = y
 
 
@@ -80,17 +86,23 @@ def backward(
     deltas: Sequence[Array],
     gradient: Sequence[Layer],
     column: Array,
+    masks: Sequence[Array | None],
+    mask_scale: float,
 ) -> None:
     """Propagate errors[-1] back through the layers and write the gradient.
 
     errors[i] is dL/dy of layer i and deltas[i] is dL/dz = errors[i] * f'(z); an activation of None says that
     the error is dL/dz already. Give the same arrays as `errors` and `deltas`: the delta then takes the error's
     place, and W^T delta goes back, which is the gradient. Give others, and W^T error goes back, which is the
-    rule of Rashid's book. `outputs` and `saved`, which `forward` wrote, are spent.
+    rule of Rashid's book. `masks` are those of `forward`, whose values are 0 or `mask_scale`. `outputs` and `saved`,
+    which `forward` wrote, are spent.
     """
     xp = xp_of(x, column)
     for i in reversed(range(len(layers))):
-        activation, error, delta = activations[i], errors[i], deltas[i]
+        activation, error, delta, mask = activations[i], errors[i], deltas[i], masks[i]
+        if mask is not None:
+            xp.multiply(error, mask, out=error)
+            xp.multiply(outputs[i], 1 / mask_scale, out=outputs[i])  # f' is a function of y before the mask
         if delta is not error:
             xp.copyto(delta, error)
         if activation is not None:
@@ -174,6 +186,7 @@ class MLP:
         self.device = Device.named(device)
         with self.device.active():
             self.parameters: Array = self.xp.zeros(parameter_count(self.sizes, bias), dtype=dtype)
+            self.weights: Array = self.parameters[: weight_count(self.sizes)]
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
 
@@ -242,8 +255,8 @@ class MLP:
             pixels, x = x, xp.empty(x.shape, dtype=self.dtype)
             scale_pixels(pixels, self.scaling, out=x)
         outputs = [*(xp.empty((n, size), dtype=self.dtype) for size in self.sizes[1:-1]), result]
-        saved = list(map(saved_for, self.activations, outputs))
-        forward(self.layers, self.activations, x, outputs, saved, xp.empty((n, 1), dtype=self.dtype))
+        saved, no_masks = list(map(saved_for, self.activations, outputs)), [None] * len(outputs)
+        forward(self.layers, self.activations, x, outputs, saved, xp.empty((n, 1), dtype=self.dtype), no_masks)
 
     def predict(self, inputs: Any) -> Array:
         """The class of each row, int64 (n,) (0-d for one row): the output that is largest. See `query`.
@@ -299,9 +312,14 @@ class MLP:
         return f"MLP({list(self.sizes)}, hidden={hidden!r}, output={self.output!r}, device='{self.device}')"
 
 
+def weight_count(sizes: Sequence[int]) -> int:
+    """How many weights a net of these sizes has, its biases not counted."""
+    return sum(n_out * n_in for n_in, n_out in pairwise(sizes))
+
+
 def parameter_count(sizes: Sequence[int], bias: bool) -> int:
     """How many weights and biases a net of these sizes has."""
-    return sum(n_out * (n_in + bias) for n_in, n_out in pairwise(sizes))
+    return weight_count(sizes) + bias * sum(sizes[1:])
 
 
 def _check_choice(what: str, name: str, choices: Any) -> None:

@@ -14,15 +14,15 @@ import xpnn
 from xpnn.activations import HIDDEN_ACTIVATIONS
 from xpnn.losses import LOSSES, check_smoothing, natural_loss
 from xpnn.names import choices
-from xpnn.optimizers import OPTIMIZERS
-from xpnn.recipes import RECIPES, Recipe
+from xpnn.optimizers import OPTIMIZERS, settings_of
+from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
+from xpnn.schedules import SCHEDULES
 from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
 POSITIVE = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-USUAL_RATES = {"adam": 0.001, "sgd": 0.1}  # where --optimizer names another one than the recipe
 
 
 def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # noqa: A002 - Click's own name for it
@@ -70,14 +70,20 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     "learning_rate",
     type=click.FloatRange(min=0, min_open=True),
     callback=finite,
-    help="Learning rate at the start of the run; the default recipe lowers it to 0 in a straight line. Another"
-    " optimizer than the recipe's starts at its own usual rate.",
+    help="Learning rate, the highest of the run. Another optimizer than the recipe's has its own usual rate.",
 )
+@_setting("--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the learning rate changes in the run.")
 @_setting(
+    "--warmup",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of the run's updates in which the learning rate rises from 0 to where the schedule starts.",
+)
+@click.option(
     "--momentum",
     type=click.FloatRange(0, 1, max_open=True),
     callback=finite,
-    help="Share of the last step in the next; for sgd.",
+    help=f"Share of the last step in the next; for {', '.join(WITH_MOMENTUM)}.  [default: the optimizer's own]",
 )
 @_setting("--batch-size", type=POSITIVE, help="Rows an update.")
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
@@ -148,6 +154,7 @@ def train(
     dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
     dataset, validation = _with_validation(dataset, validation_fraction)
     try:
+        settings.make_optimizer(len(dataset.train))
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
         check_smoothing(net.loss, settings.label_smoothing)
     except xpnn.XpnnError:
@@ -166,10 +173,10 @@ def train(
 def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """The recipe with the user's changes, and with what follows from them where the user doesn't say otherwise."""
     optimizer = changes.get("optimizer", recipe.optimizer)
-    if changes.get("momentum") and optimizer != "sgd":
-        raise click.UsageError(f"--momentum goes with --optimizer sgd; {optimizer} has its own.")
+    if "momentum" in changes and optimizer not in WITH_MOMENTUM:
+        raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
     if optimizer != recipe.optimizer:
-        changes.setdefault("learning_rate", USUAL_RATES[optimizer])
+        changes.setdefault("learning_rate", settings_of(optimizer)["learning_rate"])
     output = changes.get("output", recipe.output)
     if output != recipe.output:
         changes.setdefault("loss", natural_loss(output))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from PIL import Image
 from xpnn_cli import main
 
 import xpnn
+from xpnn.optimizers import OPTIMIZERS
+from xpnn.schedules import SCHEDULES
 
 Run = Callable[..., Result]
 TRAIN_KEYS = {
@@ -119,9 +122,21 @@ def test_no_hidden_layer(run: Run) -> None:
     assert json.loads(run("train", "--hidden", "", "--epochs", "1", "--json").stdout)["sizes"] == [64, 10]
 
 
-def test_another_optimizer_starts_at_its_usual_rate(run: Run) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_optimizer_starts_at_its_usual_rate(run: Run, optimizer: str) -> None:
     """At Adam's rate of 0.004 plain gradient descent would stay below 60 %."""
-    assert json.loads(run("train", "--optimizer", "sgd", "--json").stdout)["test_accuracy"] > 0.93
+    assert json.loads(run("train", "--optimizer", optimizer, "--json").stdout)["test_accuracy"] > 0.92
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedule_and_warm_up(run: Run, schedule: str) -> None:
+    """The run is that of the library's recipe, to the bit."""
+    run("train", "--schedule", schedule, "--warmup", "0.3", "--epochs", "2", "--out", "m", "--device", "cpu")
+    data, recipe = xpnn.load("digits"), xpnn.recipes.RECIPES["default"]
+    recipe = dataclasses.replace(recipe, schedule=schedule, warmup=0.3, epochs=2)
+    net = recipe.network(64, data.labels)
+    list(recipe.train(net, data.train))
+    np.testing.assert_array_equal(xpnn.load_model("m").parameters, net.parameters)
 
 
 def test_seed_recipe(run: Run) -> None:
@@ -170,7 +185,11 @@ def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
         ("--class-weight heavy", "'heavy' is not"),
         ("--loss binary-cross-entropy", "goes with sigmoid outputs only"),
         ("--output tanh --loss cross-entropy", "goes with softmax outputs only"),
-        ("--momentum 0.9", "--momentum goes with --optimizer sgd"),
+        ("--momentum 0.9", "--momentum goes with --optimizer momentum, nesterov, rmsprop, sgd; not with adam."),
+        ("--momentum 0 --optimizer nesterov", "nesterov needs a momentum"),
+        ("--schedule cosin", "'cosin' is not one of 'constant', 'cosine'"),
+        ("--warmup 1", "not in the range"),
+        ("--warmup nan", "not a finite number"),
         ("--momentum 1.0 --optimizer sgd", "not in the range"),
         ("--lr 0", "not in the range"),
         ("--lr nan", "nan is not a finite number"),
