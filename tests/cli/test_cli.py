@@ -186,6 +186,7 @@ def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
         ("--loss binary-cross-entropy", "goes with sigmoid outputs only"),
         ("--output tanh --loss cross-entropy", "goes with softmax outputs only"),
         ("--momentum 0.9", "--momentum goes with --optimizer momentum, nesterov, rmsprop, sgd; not with adam."),
+        ("--momentum 0", "--momentum goes with --optimizer momentum"),
         ("--momentum 0 --optimizer nesterov", "nesterov needs a momentum"),
         ("--schedule cosin", "'cosin' is not one of 'constant', 'cosine'"),
         ("--warmup 1", "not in the range"),
