@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import click
 
 from xpnn.backend import Device, why_no_cuda
+from xpnn.files import check_writable
 
 
 def size_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -33,6 +35,18 @@ def finite(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     """Neither "nan", which no range keeps out, nor "inf"."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
+def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A file that can be written: found out before the work, not after it."""
+    if value is None:
+        return None
+    if not value.name:
+        raise click.BadParameter("the name of a file is needed.")
+    if not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}; make it first.")
+    check_writable(value)
     return value
 
 

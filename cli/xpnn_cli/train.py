@@ -15,7 +15,7 @@ from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from xpnn.losses import LOSSES, natural_loss
 from xpnn.optimizers import OPTIMIZERS
 from xpnn.recipes import RECIPES, Recipe
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list
+from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list, writable
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
@@ -93,6 +93,7 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
     default="model.safetensors",
     show_default=True,
     help="File for the model; one that is there is replaced.",
@@ -123,7 +124,6 @@ def train(
       xpnn train mnist --recipe seed --limit 1000
     """
     settings = _changed(RECIPES[recipe], {name: value for name, value in changes.items() if value is not None})
-    _check_folder(out)
     place = chosen_device(device)
     dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
     dataset, validation = _with_validation(dataset, validation_fraction)
@@ -155,12 +155,6 @@ def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     if changes.get("loss", recipe.loss) != recipe.loss:
         changes["target_range"] = (0.0, 1.0)
     return dataclasses.replace(recipe, **changes)
-
-
-def _check_folder(out: Path) -> None:
-    """A misspelt folder is found before the training, not after it."""
-    if not out.parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
 
 
 def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpnn.Dataset, xpnn.Samples | None]:

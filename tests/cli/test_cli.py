@@ -174,6 +174,34 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
     assert not Path("model.safetensors").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "draw"])
+@pytest.mark.parametrize(
+    ("out", "exit_code", "message"),
+    [
+        ("", 2, "the name of a file is needed"),
+        ("nowhere/model", 2, "there is no folder nowhere"),
+        ("n" * 300, 1, "can't be written (File name too long)"),
+        ("/dev/null", 1, "/dev/null: can't be written (a folder or device is there, not a file)"),
+        ("refused", 1, "refused: can't be written (Permission denied); choose another place with --out"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_found_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, out: str, exit_code: int, message: str
+) -> None:
+    def touch(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    if out == "refused":  # root may write everywhere, so chmod proves nothing
+        monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(xpnn, "load", lambda *_, **__: pytest.fail("the data were read first"))
+    assert message in run(command, "--out", out, exit_code=exit_code).stderr
+
+
+def test_the_longest_name_that_a_file_can_have(run: Run) -> None:
+    run("train", "--epochs", "1", "--out", "n" * 255)
+    assert [path.name for path in Path().iterdir()] == ["n" * 255]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
