@@ -176,6 +176,10 @@ def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> 
         (np.array([[0, 0, -1]], dtype="int8"), "must lie in 0-255, not -1 to 0"),
         (np.array([["a", "b", "c"]]), "must be numbers"),
         (np.array([[1j, 0, 0]]), "must be numbers"),
+        (np.array([[0, 0, 0], [0, np.nan, 0]]), "the inputs of row 1, counted from 0, hold nan, inf or"),
+        (np.array([[-np.inf, 0, 0]]), "the inputs of row 0"),
+        (np.array([[1e300, 0, 0]]), "a number too large for float32"),
+        (np.array([0, 0, np.nan]), "the inputs of row 0"),
     ],
 )
 def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str) -> None:
@@ -193,6 +197,8 @@ def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str)
         ({}, np.array(["0", "1"]), "don't fit"),
         ({}, np.array([[0.5, 0.6, 0.7]]), "must sum to 1"),
         ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
+        ({}, np.array([[0, 1, 0], [0, np.nan, 0]]), "the targets of row 1, counted from 0, hold nan"),
+        ({"output": "identity"}, np.array([[0, 1, 1e39]]), "a number too large for float32"),
     ],
 )
 def test_targets_that_do_not_fit(device: str, net: dict[str, Any], targets: NDArray[Any], message: str) -> None:

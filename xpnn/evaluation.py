@@ -57,11 +57,11 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
     if samples.targets is None or not len(samples):
         raise DataError("there are no rows to evaluate" if not len(samples) else "evaluation needs targets")
     with net.device.active():
-        targets = net.place_targets(samples.targets)
+        inputs, targets = net.place_inputs(samples.inputs), net.place_targets(samples.targets)
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, total = net.codes(), 0.0
         for start in range(0, len(samples), QUERY_ROWS):
-            y = net.query(samples.inputs[start : start + QUERY_ROWS])
+            y = net.query(inputs[start : start + QUERY_ROWS])
             t = targets[start : start + QUERY_ROWS]
             if confusion is not None:
                 np.add.at(confusion, (to_host(t), to_host(y.argmax(axis=1))), 1)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, Activation
-from xpnn.backend import Array, ArrayModule, Device, as_array, matmul, to_device, to_host, xp_of
+from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, matmul, to_device, to_host, xp_of
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.losses import LOSSES, Loss, natural_loss
@@ -216,7 +216,8 @@ class MLP:
 
         inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come.
         Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
-        Raises DataError for another width or for pixels outside 0-255, TypeError for CUDA arrays on a CPU net.
+        Raises DataError for another width, for pixels outside 0-255 and for floats that are not finite, TypeError
+        for CUDA arrays on a CPU net.
         """
         rows = as_array(inputs)
         with self.device.active():
@@ -254,7 +255,7 @@ class MLP:
         if inputs.dtype == "uint8":
             return inputs
         if inputs.dtype.kind not in "iu":
-            return inputs.astype(self.dtype, copy=False)
+            return _finite(as_floats(inputs, self.dtype), "inputs")
         low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)
         if low < 0 or high > 255:
             raise DataError(
@@ -276,8 +277,9 @@ class MLP:
             )
         targets = to_device(targets, self.device)
         if not is_labels:
+            targets = _finite(as_floats(targets, self.dtype), "targets")
             _check_probabilities(targets, self.loss)
-            return targets.astype(self.dtype, copy=False)
+            return targets
         low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
         if low < 0 or high >= n_out:
             raise DataError(f"labels must lie in 0-{n_out - 1}, one an output, not {low} to {high}")
@@ -310,6 +312,17 @@ def _check_loss(loss: str, output: str, target_range: tuple[float, float]) -> No
         raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
     if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
         raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
+
+
+def _finite(rows: Array, name: str) -> Array:
+    """The rows as they are. Raises DataError naming the first one that isn't finite throughout."""
+    finite = xp_of(rows).isfinite(rows)
+    if not bool(finite.all()):
+        row = to_host(finite).all(axis=1).tolist().index(False)
+        raise DataError(
+            f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
+        )
+    return rows
 
 
 def _check_probabilities(targets: Array, loss: str) -> None:

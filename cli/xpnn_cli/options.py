@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from xpnn.backend import Device, why_no_cuda
+from xpnn.errors import ModelFileError
 from xpnn.files import check_writable
 
 
@@ -70,6 +72,14 @@ def chosen_device(name: str) -> Device:
     return device
 
 
+def refuse_unless_finite(values: Any, model: str) -> None:
+    """Raise ModelFileError if what a model gave is not finite: nothing can be read from it."""
+    if not np.isfinite(values).all():
+        raise ModelFileError(
+            f"{model}: its answers are not finite numbers, so its weights are too large; train it anew"
+        )
+
+
 def print_json(result: Any) -> None:
     """The one JSON object of a command, on stdout."""
-    click.echo(json.dumps(result))
+    click.echo(json.dumps(result, allow_nan=False))

@@ -13,7 +13,7 @@ import xpnn
 from xpnn.data import read_samples
 from xpnn.data.files import first_bytes
 from xpnn.data.images import is_image, read_image
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
 
 
 @click.command()
@@ -31,7 +31,10 @@ def query(model: str, inputs: tuple[str, ...], device: str, as_json: bool) -> No
     answers = []
     for path in inputs:
         rows, names = _read(path, net)
-        for name, outputs in zip(names, xpnn.to_host(net.query(rows)), strict=True):
+        with np.errstate(all="ignore"):
+            found = xpnn.to_host(net.query(rows))
+        refuse_unless_finite(found, model)
+        for name, outputs in zip(names, found, strict=True):
             answers.append(
                 {"input": name, "label": _label(net, int(outputs.argmax())), "probabilities": outputs.tolist()}
             )

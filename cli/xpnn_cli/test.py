@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 
 import xpnn
 from xpnn.data import read_samples
 from xpnn.data.catalogue import NAMES
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
 
 
 @click.command()
@@ -25,7 +26,9 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     net = xpnn.load_model(model, chosen_device(device))
     samples = xpnn.load(data).test if data in NAMES else read_samples(data)
     assert samples is not None  # every named data set has test rows
-    found = xpnn.evaluate(net, samples.take(slice(limit)))
+    with np.errstate(all="ignore"):
+        found = xpnn.evaluate(net, samples.take(slice(limit)))
+    refuse_unless_finite(found.loss, model)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()
         print_json({"accuracy": found.accuracy, "loss": found.loss, "confusion": confusion, "n": found.n})

@@ -302,6 +302,29 @@ def test_query_of_what_does_not_fit(run: Run, model: str) -> None:
     run("query", model, exit_code=2)
 
 
+@pytest.mark.parametrize("output", ["softmax", "identity"])
+@pytest.mark.parametrize("command", ["query", "test"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_answers_that_are_not_finite_are_refused(run: Run, command: str, output: str, form: list[str]) -> None:
+    net = xpnn.MLP([64, 5, 10], output=output)
+    net.parameters[...] = 1e38
+    xpnn.save(net, "huge")
+    np.savetxt("rows.csv", np.full((2, 65), 9), fmt="%d", delimiter=",")
+    result = run(command, "huge", "rows.csv", "--device", "cpu", *form, exit_code=1)
+    assert (
+        result.stderr
+        == "Error: huge: its answers are not finite numbers, so its weights are too large; train it anew\n"
+    )
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["query", "test", "train"])
+def test_floats_too_large_for_the_network_are_refused(run: Run, model: str, command: str) -> None:
+    np.savez("big.npz", x=np.full((30, 64), 1e300), y=np.arange(30) % 3)
+    arguments = ["big.npz"] if command == "train" else [model, "big.npz"]
+    assert "of row 0, counted from 0, hold nan, inf or a" in run(command, *arguments, exit_code=1).stderr
+
+
 def test_labels_with_names_of_their_own(run: Run) -> None:
     xpnn.save(xpnn.MLP([64, 3], labels=["cat", "dog", "owl"]), "named")
     np.savetxt("rows.csv", np.zeros((1, 64)), fmt="%d", delimiter=",")
