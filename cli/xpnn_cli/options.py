@@ -60,7 +60,7 @@ device_option = click.option(
     show_default=True,
     help="cpu, cuda, cuda:N for the N-th GPU from 0, or auto: a GPU if one can be used, else the CPU.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout and nothing else.")
 
 
 def chosen_device(name: str) -> Device:
@@ -81,5 +81,5 @@ def refuse_unless_finite(values: Any, model: str) -> None:
 
 
 def print_json(result: Any) -> None:
-    """The one JSON object of a command, on stdout."""
+    """A command's result as JSON, on stdout: one value, all of it standard."""
     click.echo(json.dumps(result, allow_nan=False))

@@ -26,6 +26,8 @@ def query(model: str, inputs: tuple[str, ...], device: str, as_json: bool) -> No
 
     INPUT is a picture (PNG or JPEG of any size, dark on light or light on dark; it is cut out, centred and scaled
     as MNIST's digits were) or a file of rows (CSV with pixels of 0-255, with or without a label before them; IDX).
+
+    With --json it prints a list: for each picture or row an object with input, label and probabilities.
     """
     net = xpnn.load_model(model, chosen_device(device))
     answers = []

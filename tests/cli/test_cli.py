@@ -373,6 +373,12 @@ def test_help_teaches(run: Run, command: list[str]) -> None:
     assert len(text) > 200
 
 
+def test_help_says_that_query_prints_a_list(run: Run) -> None:
+    assert "With --json it prints a list" in run("query", "--help").stdout
+    for command in ("train", "test", "query", "devices"):
+        assert "JSON object" not in run(command, "--help").stdout
+
+
 def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "xpnn_cli", "draw"]

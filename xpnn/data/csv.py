@@ -22,6 +22,7 @@ from xpnn.samples import Samples
 
 LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
 LEVELS = frozenset(range(256))
+FEWEST_COUNTED = 10  # columns; fewer that count 0, 1, 2, ... may well be data
 
 
 def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
@@ -122,15 +123,16 @@ def _is_utf8(line: str) -> bool:
 
 
 def _is_header(line: str) -> bool:
-    """Whether a first line holds column names: a name first, and then another name, or counted columns (0, 1, 2, ...).
+    """Whether a first line holds column names: a name, and then names or a count (0, 1, 2, ...), or a count alone.
 
-    A name before other numbers is a label that was mistyped: taken for a header, its row would be lost in silence.
+    A name before anything else is a label that was mistyped: taken for a header, its row would be lost in silence.
     """
     first, *others = map(_unquoted, line.split(","))
-    if first == "" or _is_number(first):
-        return False
     counted = [str(number) for number in range(len(others) + 1)]
-    return others in (counted[:-1], counted[1:]) or not all(map(_is_number, others))
+    if first == "" or _is_number(first) or (not others and _wrong_separator(first)):
+        return [first, *others] == counted and len(counted) >= FEWEST_COUNTED
+    names = sum(field != "" and not _is_number(field) for field in others)
+    return others in (counted[:-1], counted[1:]) or 2 * names >= len(others)
 
 
 def _is_number(field: str) -> bool:
