@@ -27,7 +27,8 @@ class _Commands(click.Group):
         except XpnnError as error:
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
-            raise click.ClickException(f"not enough memory ({error}); lower --hidden or --limit") from error
+            detail = f" ({error})" if str(error) else ""
+            raise click.ClickException(f"not enough memory{detail}; lower --hidden or --limit") from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             ctx.exit(130)

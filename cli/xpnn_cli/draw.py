@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import xpnn
+from xpnn.data import MOST_CLASSES
 from xpnn.files import write_atomically
 from xpnn.plots import digit_png
 from xpnn_cli.options import writable
@@ -27,7 +28,7 @@ def draw(data: str, index: int, out: Path | None) -> None:
 
     DATA is a name (digits, mnist) or a file, as for `xpnn train`.
     """
-    dataset = xpnn.load(data, limit=index + 1)
+    dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES)  # whatever the labels are, it draws
     if index >= len(dataset.train):
         raise click.UsageError(f"--index {index}: {data} has {len(dataset.train)} rows, 0 to {len(dataset.train) - 1}.")
     shape, pixels, targets = dataset.image_shape, dataset.train.inputs[index], dataset.train.targets

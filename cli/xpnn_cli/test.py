@@ -7,7 +7,6 @@ import numpy as np
 
 import xpnn
 from xpnn.data import read_samples
-from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
 
 
@@ -24,8 +23,13 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     `xpnn train`; all rows of a CSV or IDX file are used.
     """
     net = xpnn.load_model(model, chosen_device(device))
-    samples = xpnn.load(data).test if data in NAMES else read_samples(data)
-    assert samples is not None  # every named data set has test rows
+    n_in, n_out = net.sizes[0], net.sizes[-1]
+    if n_out == 1:
+        raise xpnn.ModelFileError(f"{model}: this model has one output, a value and no class; ask it with xpnn query")
+    samples = read_samples(data, classes=n_out)
+    if samples.inputs.shape[1] != n_in:
+        problem = f"its rows have {samples.inputs.shape[1]} values, but {model} takes {n_in}"
+        raise xpnn.DataError(f"{problem}: name the data that it is for, as in `xpnn test {model} mnist`", data)
     with np.errstate(all="ignore"):
         found = xpnn.evaluate(net, samples.take(slice(limit)))
     refuse_unless_finite(found.loss, model)

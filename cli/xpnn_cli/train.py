@@ -12,6 +12,7 @@ import click
 
 import xpnn
 from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from xpnn.data import MOST_CLASSES
 from xpnn.losses import LOSSES, natural_loss
 from xpnn.optimizers import OPTIMIZERS
 from xpnn.recipes import RECIPES, Recipe
@@ -74,7 +75,11 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
-@click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
+@click.option(
+    "--test-data",
+    metavar="DATA",
+    help="A name or a file of rows to test on, where DATA has no test rows.",
+)
 @click.option(
     "--validation-fraction",
     type=SHARE,
@@ -82,7 +87,11 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
     " are no test rows, else none, and the test rows are shown]",
 )
-@click.option("--classes", type=click.IntRange(min=2), help="Number of classes.  [default: the largest label + 1]")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=2, max=MOST_CLASSES),
+    help="Number of classes.  [default: the largest label + 1]",
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),

@@ -162,6 +162,12 @@ def test_what_follows_the_limit_is_not_looked_at(path: Path) -> None:
         read_csv(path, limit=0)
 
 
+def test_column_names(path: Path) -> None:
+    for first, names in (("", []), ("5,0,0\n", []), ('"label", 1x1,1x2\n', ["label", "1x1", "1x2"])):
+        path.write_text(f"{first}3,0,0\n")
+        assert csv.column_names(path) == names
+
+
 def test_an_endless_line_is_refused_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv, "LONGEST_LINE", 100)
     path.write_bytes(b"5," + b"0," * 1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -51,15 +52,22 @@ def line_of_row(path: Path, row: int) -> int:
     return next(itertools.islice(data_lines, row, None))[0]
 
 
+def column_names(path: Path) -> list[str]:
+    """The names in the line at the top; none where it is a row of data."""
+    _, first = next(_lines(path), (0, ""))
+    return [*map(_unquoted, first.split(","))] if _is_header(first) else []
+
+
 def _read_quickly(path: Path, limit: int | None) -> NDArray[np.uint8] | None:
     """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
     lines = (line for _, line in _lines(path))
     first = next(lines, "")
     data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
+    most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=limit)
+            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=most)
         except (ValueError, Warning):
             return None
     return table if table.shape[1] == len(first.split(",")) else None
