@@ -123,6 +123,13 @@ def test_training_and_test_data_must_agree(tmp_path: Path) -> None:
         load(train, test_data=floats)
 
 
+def test_training_and_test_data_in_one_file_must_agree(tmp_path: Path) -> None:
+    y = np.array([0, 1])
+    path = write_npz(tmp_path, x_train=np.full((2, 4), 255.0), y_train=y, x_test=np.full((2, 4), 0.5), y_test=y)
+    with pytest.raises(DataError, match=r"data.npz: inputs are float64, but uint8 in .*data.npz: training and test"):
+        load(path)
+
+
 def test_labels_out_of_range(tmp_path: Path) -> None:
     path = write(tmp_path / "train.csv", "label,1x1\n\n" + "0,0\n2,0\n")
     problem = "label 2 is out of range: 2 classes have the labels 0 to 1"

@@ -56,9 +56,9 @@ def load(
     train, test, image_shape = _read(source, limit)
     if test_data is not None:
         test = read_samples(test_data)
-        _check_alike(train, source, test, test_data)
     parts = [("training", source, train)]
     if test is not None:
+        _check_alike(train, source, test, test_data or source)
         parts.append(("test", test_data or source, test))
     count = _count_classes(parts, classes, limit)
     return Dataset(os.fspath(source), train, test, count, tuple(map(str, range(count))), image_shape)
