@@ -7,9 +7,10 @@ step can run without allocating; `docs/math.md` derives them with the same lette
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, Activation
 from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, matmul, to_device, to_host, xp_of
@@ -20,6 +21,7 @@ from xpnn.losses import LOSSES, Loss, natural_loss
 if TYPE_CHECKING:
     from xpnn.training import Epoch
 
+MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
 
 
@@ -114,7 +116,7 @@ class MLP:
     initializer:  see `xpnn.initializers`; None: he-normal below relu, glorot-uniform below the rest.
     scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
     target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
-    labels:       names of the classes, one an output.
+    labels:       names of the classes, one an output, printable.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -124,7 +126,7 @@ class MLP:
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[SupportsIndex],
         *,
         hidden: str | Sequence[str] = "relu",
         output: str = "softmax",
@@ -138,8 +140,8 @@ class MLP:
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:
-        self.sizes = tuple(sizes)
-        if len(self.sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in self.sizes):
+        self.sizes = tuple(operator.index(size) if _is_whole(size) else 0 for size in sizes)
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes must be two or more positive whole numbers, not {list(sizes)}")
         depth = len(self.sizes) - 2
         self.hidden = (hidden,) * depth if isinstance(hidden, str) else tuple(hidden)
@@ -153,17 +155,19 @@ class MLP:
             _check_choice("initializer", initializer, INITIALIZERS)
         self.output, self.dtype, self.bias = output, dtype, bias
         self.loss = natural_loss(output) if loss is None else loss
-        self.scaling = Scaling(float(scaling[0]), float(scaling[1]))
-        if not (math.isfinite(self.scaling.factor) and math.isfinite(self.scaling.offset)):
-            raise ValueError(f"scaling must be two finite numbers (factor, offset), not {tuple(scaling)}")
-        self.target_range = (float(target_range[0]), float(target_range[1]))
+        self.scaling = Scaling(*_finite_pair("scaling", "(factor, offset)", scaling))
+        self.target_range = _finite_pair("target_range", "the lower first", target_range)
         _check_loss(self.loss, output, self.target_range)
-        self.labels = tuple(str(i) for i in range(self.sizes[-1])) if labels is None else tuple(map(str, labels))
-        if len(self.labels) != self.sizes[-1]:
-            raise ValueError(f"{self.sizes[-1]} outputs but {len(self.labels)} labels")
+        if labels is not None:
+            _check_labels(tuple(map(str, labels)), self.sizes[-1])
         self.device = Device.named(device)
+        count = parameter_count(self.sizes, bias)
+        if count >= MOST_PARAMETERS:
+            raise ValueError(f"sizes {list(self.sizes)} make {count} parameters, more than any memory holds")
         with self.device.active():
-            self.parameters: Array = self.xp.zeros(parameter_count(self.sizes, bias), dtype=dtype)
+            self.parameters: Array = self.xp.zeros(count, dtype=dtype)
+            # After the parameters: where these are too many, memory is short before a name for each output is made.
+            self.labels = tuple(map(str, range(self.sizes[-1]) if labels is None else labels))
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
 
@@ -295,9 +299,29 @@ def parameter_count(sizes: Sequence[int], bias: bool) -> int:
     return sum(n_out * (n_in + bias) for n_in, n_out in pairwise(sizes))
 
 
+def _is_whole(size: Any) -> bool:
+    """NumPy's whole numbers count, True and False do not."""
+    return hasattr(size, "__index__") and getattr(size, "ndim", 0) == 0 and not isinstance(size, bool)
+
+
+def _check_labels(labels: tuple[str, ...], outputs: int) -> None:
+    if len(labels) != outputs:
+        raise ValueError(f"{outputs} outputs but {len(labels)} labels")
+    unprintable = [label for label in labels if not label.isprintable()]
+    if unprintable:
+        raise ValueError(f"labels must be printable text of one line, not {unprintable[0]!r}")
+
+
 def _check_choice(what: str, name: str, choices: Any) -> None:
     if name not in choices:
         raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(choices)}")
+
+
+def _finite_pair(name: str, meaning: str, values: Sequence[float]) -> tuple[float, float]:
+    pair = tuple(map(float, values))
+    if len(pair) != 2 or not all(map(math.isfinite, pair)):
+        raise ValueError(f"{name} must be two finite numbers, {meaning}, not {values}")
+    return pair
 
 
 def _check_loss(loss: str, output: str, target_range: tuple[float, float]) -> None:
@@ -308,7 +332,7 @@ def _check_loss(loss: str, output: str, target_range: tuple[float, float]) -> No
             f"the loss {loss} goes with {link} outputs only; set output to {link}, or loss to {natural_loss(output)}"
         )
     low, high = target_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not low < high:
         raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
     if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
         raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
