@@ -23,6 +23,14 @@ def test_large_pictures_by_half_cells() -> None:
     assert [line.rstrip() for line in draw_digit(image, (3, 20)).splitlines()] == [" ▀▄█", "    ▀"]
 
 
+def test_floats_within_0_and_1_are_shares() -> None:
+    shares = np.array([0, 0.21, 0.24, 0.47, 0.78, 1])
+    assert draw_digit(shares, (2, 3)) == "  ░░░░\n▒▒▓▓██"
+    assert draw_digit(np.ones(784)) == "\n".join([28 * "█"] * 14)
+    assert draw_digit(np.array([-5.0, 300, 255, 0])) == "  ██\n██  "
+    assert draw_digit(np.array([0, 1, 1, 0])).strip() == ""  # whole numbers are levels
+
+
 def test_png_is_the_picture_enlarged() -> None:
     pixels = np.arange(64, dtype="uint8") * 4
     with Image.open(io.BytesIO(digit_png(pixels, height=80))) as image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from xpnn import DataError, Samples
+from xpnn import DataError, Samples, load
 
 
 def test_split_keeps_every_row_and_each_labels_share() -> None:
@@ -47,6 +49,20 @@ def test_what_does_not_fit_together() -> None:
         Samples(np.zeros(3))
     with pytest.raises(DataError, match="3 inputs but 2 targets"):
         Samples(np.zeros((3, 1)), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (load("digits"), "this is a whole data set; give its rows: data.train or data.test"),
+        (np.zeros((2, 2)), r"give Samples, or a pair \(inputs, targets\), not ndarray"),
+        ((np.zeros((2, 2)),), "not tuple"),
+        (None, "not NoneType"),
+    ],
+)
+def test_what_are_no_samples(rows: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Samples.of(rows)
 
 
 def test_pairs_of_lists_become_samples() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import to_host
+from xpnn.backend import Array, to_host
 from xpnn.errors import DataError
 from xpnn.network import MLP, QUERY_ROWS
 from xpnn.samples import Samples
@@ -48,26 +48,32 @@ class Evaluation:
         }
 
 
+def place(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> tuple[Array, Array]:
+    """(inputs, targets) on the net's device, checked. Raises DataError if they don't fit the net or are none."""
+    samples = Samples.of(samples)
+    if samples.targets is None or not len(samples):
+        missing = "are inputs alone" if len(samples) else "are no rows"
+        raise DataError(f"there {missing} to {purpose}: this needs targets")
+    return net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+
+
 def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
     """Measure a net on samples, or on a pair (inputs, targets).
 
     Raises DataError if they don't fit the net or there are none.
     """
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to evaluate" if not len(samples) else "evaluation needs targets")
     with net.device.active():
-        inputs, targets = net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+        inputs, targets = place(net, samples, "evaluate")
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, total = net.codes(), 0.0
-        for start in range(0, len(samples), QUERY_ROWS):
+        for start in range(0, len(inputs), QUERY_ROWS):
             y = net.query(inputs[start : start + QUERY_ROWS])
             t = targets[start : start + QUERY_ROWS]
             if confusion is not None:
                 np.add.at(confusion, (to_host(t), to_host(y.argmax(axis=1))), 1)
                 t = codes[t]
             total += _loss(net, y, t)
-    return Evaluation(len(samples), total / len(samples), confusion)
+    return Evaluation(len(inputs), total / len(inputs), confusion)
 
 
 def _loss(net: MLP, y: Any, t: Any) -> float:

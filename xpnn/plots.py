@@ -16,7 +16,8 @@ HALVES = " ▄▀█"  # lower and upper half of a character cell: neither, lowe
 def draw_digit(pixels: Any, shape: tuple[int, int] | None = None) -> str:
     """A picture as lines of text, bright pixels full.
 
-    pixels: (height * width,) uint8; `shape` is (height, width), None for a square.
+    pixels: (height * width,) uint8, or floats; those of a picture within 0-1 count as shares of 255.
+    shape:  (height, width), None for a square.
     Small pictures get two characters a pixel in five shades, larger ones two pixels a character in black and white.
     Raises ValueError if the pixels don't fill the shape.
     """
@@ -49,4 +50,6 @@ def _as_image(pixels: Any, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         shape = (math.isqrt(values.size),) * 2
     if shape[0] * shape[1] != values.size:
         raise ValueError(f"{values.size} pixels don't fill {shape[0]} x {shape[1]}; pass shape=(height, width)")
-    return values.reshape(shape).astype(np.uint8)
+    if values.dtype.kind == "f" and values.size and 0 <= values.min() and values.max() <= 1:
+        values = np.rint(values * 255)
+    return values.clip(0, 255).reshape(shape).astype(np.uint8)

@@ -37,7 +37,11 @@ class Samples:
 
     @staticmethod
     def of(pair: Samples | tuple[Any, Any]) -> Samples:
-        """Samples as they are; a pair (inputs, targets) of arrays or lists as Samples."""
+        """Samples as they are; a pair (inputs, targets) of arrays or lists as Samples. TypeError for anything else."""
+        if isinstance(pair, Dataset):
+            raise TypeError("this is a whole data set; give its rows: data.train or data.test")
+        if not isinstance(pair, Samples | tuple | list) or (not isinstance(pair, Samples) and len(pair) != 2):
+            raise TypeError(f"give Samples, or a pair (inputs, targets), not {type(pair).__name__}")
         return pair if isinstance(pair, Samples) else Samples(as_array(pair[0]), as_array(pair[1]))
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:

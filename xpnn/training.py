@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn.backend import Array
-from xpnn.errors import DataError, DivergenceError
-from xpnn.evaluation import Evaluation, evaluate
+from xpnn.backend import Array, as_floats
+from xpnn.errors import DivergenceError
+from xpnn.evaluation import Evaluation, evaluate, place
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
 from xpnn.samples import Samples
@@ -71,17 +71,17 @@ def train(
     error_rule: "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
     progress:   called after every step.
 
-    Raises ValueError for arguments that can't work, DataError for rows that don't fit the net and, in the
+    Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
     course of the run, DivergenceError when the loss or a parameter stops being a finite number.
     """
     _check_options(epochs, batch_size, seed, error_rule)
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to train on" if not len(samples) else "training needs targets")
-    n, updates = len(samples), math.ceil(len(samples) / batch_size)
     chosen = adam() if optimizer is None else optimizer
+    if not isinstance(chosen, Optimizer):
+        raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     with net.device.active():
-        inputs, targets = net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+        inputs, targets = place(net, samples, "train on")
+        n, updates = len(inputs), math.ceil(len(inputs) / batch_size)
+        watched = None if validation is None else place(net, validation, "validate on")
         step: Step = ReferenceStep(net, chosen, inputs, targets, batch_size, error_rule)
 
     def run() -> Iterator[Epoch]:
@@ -92,7 +92,7 @@ def train(
                 loss, hits = _run_epoch(step, _order(net, n, seed if shuffle else None, number), number, progress)
                 seconds = time.perf_counter() - started
                 _check_finite(net, number, loss / n)
-                measured = None if validation is None else evaluate(net, validation)
+                measured = None if watched is None else evaluate(net, watched)
             yield Epoch(number, loss / n, None if hits is None else hits / n, measured, seconds, step.name)
 
     return run()
@@ -137,4 +137,5 @@ def _order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
 def _coefficient_table(net: MLP, optimizer: Optimizer, first: int, updates: int) -> Array:
     """(updates, coefficients) on the net's device: the optimizer's changing numbers for each update of an epoch."""
     steps = np.arange(first, first + updates, dtype=np.float64)
-    return net.xp.asarray(np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1), dtype=net.dtype)
+    table = np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1)
+    return net.xp.asarray(as_floats(table, net.dtype))

@@ -228,6 +228,14 @@ def test_bad_data_and_failed_runs_are_one_line_and_exit_code_1(run: Run, argumen
     assert not Path("model.safetensors").exists()
 
 
+def test_memory_that_is_short_without_a_reason(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(xpnn, "load", short)
+    assert "Error: not enough memory; lower --hidden or --limit\n" in run("train", exit_code=1).stderr
+
+
 def test_device_errors_name_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     result = run("train", "--device", "cuda", exit_code=1)
@@ -446,6 +454,31 @@ def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=True)
     assert done.stderr == b""
     assert b"##" in done.stdout
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`xpnn` stands for the command of the tests' own package."""
+    command = command.replace("xpnn", f"{sys.executable} -m xpnn_cli", 1)
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell is Unix's")
+@pytest.mark.parametrize(
+    "command", ["train --epochs 1 --device cpu >&-", "train --epochs 1 --device cpu 2>&-", "draw >&-"]
+)
+def test_closed_streams_lose_nothing_but_what_would_be_written_there(tmp_path: Path, command: str) -> None:
+    done = shell(f"xpnn {command}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "model.safetensors").exists() == command.startswith("train")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["draw", "devices --json"])
+def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
+    done = shell(f"xpnn {command} >/dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output can't be written (No space left on device); make room for it\n"
 
 
 def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
