@@ -92,6 +92,13 @@ def test_loss_is_weighted_and_nothing_else(device: str) -> None:
     assert found.accuracy == plain.accuracy
 
 
+def test_a_row_that_is_not_finite_is_named_wherever_it_stands(device: str) -> None:
+    x = np.zeros((N, 5))
+    x[QUERY_ROWS + 1, 3] = np.nan
+    with pytest.raises(DataError, match=f"row {QUERY_ROWS + 1}, counted from 0"):
+        evaluate(MLP([5, 3], device=device), (x, np.zeros(N, dtype=int)))
+
+
 def test_nothing_to_score() -> None:
     net = MLP([5, 3])
     with pytest.raises(DataError, match="no rows"):

@@ -10,7 +10,7 @@ from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
 from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
-from xpnn.plots import draw_digit
+from xpnn.plots import draw_digit, plot_history, plot_range_test
 from xpnn.range_test import RangeTest, find_learning_rate
 from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples
@@ -40,6 +40,8 @@ __all__ = [
     "load_model",
     "losses",
     "optimizers",
+    "plot_history",
+    "plot_range_test",
     "read_history",
     "recipes",
     "record_of",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from xpnn.activations import HIDDEN_ACTIVATIONS
+from xpnn.errors import XpnnError
 from xpnn.losses import LOSSES, natural_loss
 from xpnn.names import choices
 from xpnn.optimizers import OPTIMIZERS, settings_of
@@ -21,16 +23,31 @@ POSITIVE = click.IntRange(min=1)
 NOT_NEGATIVE = click.FloatRange(min=0)
 BELOW_ONE = click.FloatRange(0, 1, max_open=True)
 LBFGS = "lbfgs"
+WITH_LBFGS = {"optimizer", "epochs", "l2", "class_weight", "label_smoothing"} | {
+    *("hidden_sizes", "hidden", "output", "loss", "dtype")
+}
 PENALTIES = {field.name for field in dataclasses.fields(Regularization)}
 
 
-def _setting(group: str, *names: str, help: str, shown: str | None = None, **options: Any) -> Callable[..., Any]:  # noqa: A002 - Click's own name for it
+def _setting(
+    group: str,
+    *names: str,
+    help: str,  # noqa: A002 - Click's own name for it
+    shown: str | None = None,
+    **options: Any,
+) -> Callable[..., Any]:
     """An option that changes one setting of the recipe; its help shows the default recipe's, or what `shown` says."""
     field = names[-1].lstrip("-").replace("-", "_")
     default = RECIPES["default"]
     value = getattr(default.regularization if field in PENALTIES else default, field)
     if shown is None:
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+        shown = (
+            ",".join(map(str, value))
+            if isinstance(value, tuple)
+            else f"{value:g}"
+            if isinstance(value, float)
+            else str(value)
+        )
     if isinstance(options.get("type"), click.FloatRange):
         options.setdefault("callback", finite)
     return click.option(*names, cls=GroupedOption, group=group, help=f"{help}  [default: {shown}]", **options)
@@ -60,7 +77,7 @@ OPTIONS = [
         "hidden",
         metavar="NAME[,NAME...]",
         callback=name_list,
-        help=f"Of the hidden layers; one, or one for each: {choices(HIDDEN_ACTIVATIONS)}. A number may follow, as shown.",
+        help=f"Of the hidden layers; one, or one for each: {choices(HIDDEN_ACTIVATIONS)}. A number may follow.",
     ),
     _setting(
         "Network", "--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones."
@@ -72,7 +89,9 @@ OPTIONS = [
         shown="the one made for the output",
         help=f"What training lowers: {choices(LOSSES)}.",
     ),
-    _setting("Network", "--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic."),
+    _setting(
+        "Network", "--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic."
+    ),
     _setting(
         "Learning",
         "--optimizer",
@@ -114,23 +133,26 @@ OPTIONS = [
         "--lr",
         "learning_rate",
         type=click.FloatRange(min=0, min_open=True),
-        help="The highest of the run. Another optimizer than the recipe's has its own usual one; `xpnn find-lr` finds one.",
+        help="Learning rate, the highest of the run. Another optimizer than the recipe's has its own usual one;"
+        " `xpnn find-lr` finds one for your data.",
     ),
-    _setting("Learning rate", "--schedule", type=click.Choice(sorted(SCHEDULES)), help="How it changes in the run."),
+    _setting(
+        "Learning rate", "--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the rate changes in the run."
+    ),
     _setting(
         "Learning rate",
         "--warmup",
         metavar="SHARE",
         type=BELOW_ONE,
-        help="Share of the run's updates in which it rises from 0 to where the schedule starts.",
+        help="Share of the run's updates in which the rate rises from 0 to where the schedule starts.",
     ),
     _setting(
         "Learning rate",
         "--plateau",
         metavar="EPOCHS",
         type=click.IntRange(min=0),
-        shown="it isn't",
-        help="Divide it by 10 when the loss hasn't fallen for more than EPOCHS epochs.",
+        shown="no such thing",
+        help="Divide the rate by 10 when the loss hasn't fallen for more than EPOCHS epochs.",
     ),
     _setting(
         "Regularisation",
@@ -202,11 +224,35 @@ def changed_recipe(name: str, options: dict[str, Any]) -> Recipe:
     return dataclasses.replace(recipe, **changes)
 
 
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Settings that don't go together are wrong usage; what is wrong with data or a device is not."""
+    try:
+        yield
+    except XpnnError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def _check_lbfgs(given: dict[str, Any]) -> None:
     """It takes all rows at once and no learning rate, and is deterministic: what is about those is refused."""
-    fitting = {"optimizer", "hidden_sizes", "hidden", "output", "loss", "dtype", "epochs", "l2", "class_weight", "label_smoothing"}
+    fitting = {
+        "optimizer",
+        "hidden_sizes",
+        "hidden",
+        "output",
+        "loss",
+        "dtype",
+        "epochs",
+        "l2",
+        "class_weight",
+        "label_smoothing",
+    }
     names = {field.name for field in dataclasses.fields(Recipe)} | PENALTIES
     wrong = [key for key in given if key in names - fitting]
     if wrong:
         option = {"learning_rate": "lr", "average_decay": "average"}.get(wrong[0], wrong[0]).replace("_", "-")
-        raise click.UsageError(f"--{option} doesn't go with --optimizer lbfgs; leave it out, or take another optimizer.")
+        raise click.UsageError(
+            f"--{option} doesn't go with --optimizer lbfgs; leave it out, or take another optimizer."
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 
 import xpnn
 from xpnn.data import read_samples
-from xpnn.data.catalogue import NAMES
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
 
 
 @click.command()
@@ -23,9 +23,16 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     `xpnn train`; all rows of a CSV or IDX file are used.
     """
     net = xpnn.load_model(model, chosen_device(device))
-    samples = xpnn.load(data).test if data in NAMES else read_samples(data)
-    assert samples is not None  # every named data set has test rows
-    found = xpnn.evaluate(net, samples.take(slice(limit)))
+    n_in, n_out = net.sizes[0], net.sizes[-1]
+    if n_out == 1:
+        raise xpnn.ModelFileError(f"{model}: this model has one output, a value and no class; ask it with xpnn query")
+    samples = read_samples(data, classes=n_out)
+    if samples.inputs.shape[1] != n_in:
+        problem = f"its rows have {samples.inputs.shape[1]} values, but {model} takes {n_in}"
+        raise xpnn.DataError(f"{problem}: name the data that it is for, as in `xpnn test {model} mnist`", data)
+    with np.errstate(all="ignore"):
+        found = xpnn.evaluate(net, samples.take(slice(limit)))
+    refuse_unless_finite(found.loss, model)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()
         print_json({"accuracy": found.accuracy, "loss": found.loss, "confusion": confusion, "n": found.n})

@@ -4,136 +4,103 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 import xpnn
-from xpnn.activations import HIDDEN_ACTIVATIONS
-from xpnn.losses import LOSSES, check_smoothing, natural_loss
-from xpnn.names import choices
-from xpnn.optimizers import OPTIMIZERS, settings_of
-from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
-from xpnn.schedules import SCHEDULES
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
+from xpnn.data import MOST_CLASSES, read_samples
+from xpnn.files import check_writable
+from xpnn.history import FILE_NAME
+from xpnn.recipes import Recipe
+from xpnn_cli.options import (
+    GroupedCommand,
+    GroupedOption,
+    chosen_device,
+    device_option,
+    finite,
+    json_option,
+    print_json,
+    writable,
+)
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
+from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
 
-POSITIVE = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+MODEL_NAME = "model.safetensors"
+PARTED = 1.1  # times its least value: a validation loss above that has turned
 
 
-def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # noqa: A002 - Click's own name for it
-    """An option that changes one setting of the recipe; its help shows the default recipe's."""
-    field = names[-1].lstrip("-").replace("-", "_")
-    default = getattr(RECIPES["default"], field)
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return click.option(*names, help=f"{help}  [default: {shown}]", **options)
-
-
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
-@click.option(
-    "--recipe",
-    type=click.Choice(sorted(RECIPES)),
-    default="default",
-    show_default=True,
-    help="Settings to start from: the options below each change one. `seed` is the first network of the textbooks,"
-    " with two sigmoids, learning one sample at a time.",
-)
-@_setting(
-    "--hidden",
-    "hidden_sizes",
-    metavar="N[,N...]",
-    callback=size_list,
-    help='Units of the hidden layers, such as 300,100; "" for none.',
-)
-@_setting(
-    "--activation",
-    "hidden",
-    metavar="NAME[,NAME...]",
-    callback=name_list,
-    help=f"Of the hidden layers; one, or one for each. {choices(HIDDEN_ACTIVATIONS)}; a number may follow, as shown.",
-)
-@_setting("--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones.")
-@click.option(
-    "--loss",
-    metavar="NAME",
-    help=f"What training lowers: {choices(LOSSES)}.  [default: the one made for the output]",
-)
-@_setting("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), help="How the weights follow the gradient.")
-@_setting(
-    "--lr",
-    "learning_rate",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=finite,
-    help="Learning rate, the highest of the run. Another optimizer than the recipe's has its own usual rate.",
-)
-@_setting("--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the learning rate changes in the run.")
-@_setting(
-    "--warmup",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help="Share of the run's updates in which the learning rate rises from 0 to where the schedule starts.",
-)
-@click.option(
-    "--momentum",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help=f"Share of the last step in the next; for {', '.join(WITH_MOMENTUM)}.  [default: the optimizer's own]",
-)
-@_setting("--batch-size", type=POSITIVE, help="Rows an update.")
-@_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
-@click.option(
-    "--class-weight",
-    type=click.Choice(["balanced"]),
-    help="balanced: rare classes count more, so that all count the same.",
-)
-@_setting(
-    "--label-smoothing",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help="Share of a label's certainty that is spread over the classes, such as 0.1.",
-)
-@_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
-@click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
-@click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
-@click.option(
-    "--validation-fraction",
-    type=SHARE,
-    callback=finite,
-    help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
-    " are no test rows, else none, and the test rows are shown]",
-)
-@click.option("--classes", type=click.IntRange(min=2), help="Number of classes.  [default: the largest label + 1]")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the initial weights and the shuffles: the same seed, the same run.",
+    help="Of the initial weights, the shuffles and dropout: the same seed, the same run.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    default="model.safetensors",
-    show_default=True,
-    help="File for the model; one that is there is replaced.",
+    callback=writable,
+    help=f"File for the model; one that is there is replaced.  [default: {MODEL_NAME}, in --run's folder if given]",
+)
+@click.option(
+    "--run",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Keep each epoch's numbers in {FILE_NAME} there, for `xpnn plot FOLDER`; the model goes there too.",
 )
 @json_option
+@click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
+@click.option(
+    "--test-data",
+    cls=GroupedOption,
+    group="Data",
+    metavar="DATA",
+    help="A name or a file of rows to test on, where DATA has no test rows.",
+)
+@click.option(
+    "--validation-data",
+    cls=GroupedOption,
+    group="Data",
+    metavar="DATA",
+    help="A name or a file of rows to measure on after each epoch.",
+)
+@click.option(
+    "--validation-fraction",
+    cls=GroupedOption,
+    group="Data",
+    type=SHARE,
+    callback=finite,
+    help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
+    " are no test rows, or where they decide: --patience, --plateau; else none, and the test rows are shown]",
+)
+@click.option(
+    "--classes",
+    cls=GroupedOption,
+    group="Data",
+    type=click.IntRange(2, MOST_CLASSES),
+    help="Number of classes.  [default: the largest label + 1]",
+)
+@recipe_options
 def train(
     data: str,
     device: str,
     recipe: str,
     limit: int | None,
     test_data: str | None,
+    validation_data: str | None,
     validation_fraction: float | None,
     classes: int | None,
     seed: int,
-    out: Path,
+    out: Path | None,
+    run: Path | None,
     as_json: bool,
     **changes: Any,
 ) -> None:
@@ -147,55 +114,54 @@ def train(
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
+      xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
     """
-    settings = _changed(RECIPES[recipe], {name: value for name, value in changes.items() if value is not None})
-    _check_folder(out)
+    settings = changed_recipe(recipe, changes)
+    out = _place_for_the_model(out, run)
     place = chosen_device(device)
     dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
-    dataset, validation = _with_validation(dataset, validation_fraction)
-    try:
-        settings.make_optimizer(len(dataset.train))
+    dataset, validation = _with_validation(dataset, validation_data, validation_fraction, settings)
+    started = time.perf_counter()
+    with usage_errors():
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
-        check_smoothing(net.loss, settings.label_smoothing)
-    except xpnn.XpnnError:
-        raise
-    except ValueError as error:  # settings that don't go together
-        raise click.UsageError(str(error)) from error
-    result = _train(settings, net, dataset, validation, seed)
+        rows = "test" if validation is dataset.test else "validation"
+        watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
+        epochs = settings.train(net, dataset.train, seed=seed, validation=validation, progress=watch.step_callback)
+        records = _run(watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out)
+    seconds = time.perf_counter() - started
     xpnn.save(net, out)
-    result["model"] = str(out)
+    result = _summary(net, dataset, validation, records)
+    result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
         print_json(result)
     else:
         click.echo(_report(net, dataset, result))
 
 
-def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with the user's changes, and with what follows from them where the user doesn't say otherwise."""
-    optimizer = changes.get("optimizer", recipe.optimizer)
-    if "momentum" in changes and optimizer not in WITH_MOMENTUM:
-        raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
-    if optimizer != recipe.optimizer:
-        changes.setdefault("learning_rate", settings_of(optimizer)["learning_rate"])
-    output = changes.get("output", recipe.output)
-    if output != recipe.output:
-        changes.setdefault("loss", natural_loss(output))
-    if changes.get("loss", recipe.loss) != recipe.loss:
-        changes["target_range"] = (0.0, 1.0)
-    return dataclasses.replace(recipe, **changes)
+def _place_for_the_model(out: Path | None, run: Path | None) -> Path:
+    """Where the model goes; the run's folder is made."""
+    if run is not None:
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise xpnn.XpnnError(f"--run {run}: the folder can't be made ({error.strerror}); choose another") from error
+    if out is None:
+        out = Path(MODEL_NAME) if run is None else run / MODEL_NAME
+        check_writable(out)
+    return out
 
 
-def _check_folder(out: Path) -> None:
-    """A misspelt folder is found before the training, not after it."""
-    if not out.parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
-
-
-def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpnn.Dataset, xpnn.Samples | None]:
-    """Set validation rows aside, if they are asked for, or if there are no test rows to watch instead."""
-    n = len(dataset.train)
+def _with_validation(
+    dataset: xpnn.Dataset, source: str | None, fraction: float | None, settings: Recipe
+) -> tuple[xpnn.Dataset, xpnn.Samples | None]:
+    """The rows to watch: the user's own; or some set aside; or the test rows, where nothing is chosen by them."""
+    if source is not None:
+        if fraction is not None:
+            raise click.UsageError("--validation-data and --validation-fraction are two ways to one thing; give one.")
+        return dataset, _own_validation(dataset, source)
+    n, decides = len(dataset.train), settings.patience is not None or settings.plateau is not None
     if fraction is None:
-        if dataset.test is not None or n < 20:
+        if n < 20 or (dataset.test is not None and not decides):
             return dataset, dataset.test
         fraction = 0.1
     try:
@@ -206,21 +172,36 @@ def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpn
     return dataclasses.replace(dataset, train=rows), validation
 
 
-def _train(
-    settings: Recipe, net: xpnn.MLP, dataset: xpnn.Dataset, validation: xpnn.Samples | None, seed: int
+def _own_validation(dataset: xpnn.Dataset, source: str) -> xpnn.Samples:
+    validation = read_samples(source, classes=len(dataset.labels))
+    width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
+    if width != expected:
+        raise xpnn.DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", source)
+    return validation
+
+
+def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path) -> list[xpnn.Epoch]:
+    """All epochs; where they diverge, the weights of the last good one are saved."""
+    records = []
+    try:
+        for epoch in epochs:
+            records.append(epoch)  # noqa: PERF402 - what came before an error is kept
+    except xpnn.DivergenceError as error:
+        if records:
+            xpnn.save(net, out)
+            raise xpnn.DivergenceError(f"{error}; {out} has the weights after epoch {len(records)}") from error
+        raise
+    return records
+
+
+def _summary(
+    net: xpnn.MLP, dataset: xpnn.Dataset, validation: xpnn.Samples | None, records: list[xpnn.Epoch]
 ) -> dict[str, Any]:
-    """Run the training, and say how it went in plain numbers."""
+    """How it went, in plain numbers."""
     watches_test = validation is dataset.test
-    progress = TrainingProgress(settings.epochs, len(dataset.train), "test" if watches_test else "validation")
-    started = time.perf_counter()
-    records = list(
-        progress.watch(
-            settings.train(net, dataset.train, seed=seed, validation=validation, progress=progress.step_callback)
-        )
-    )
-    seconds = time.perf_counter() - started
+    parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
+    found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
     last = records[-1]
-    tested = last.validation if watches_test or dataset.test is None else xpnn.evaluate(net, dataset.test)
     return {
         "data": dataset.name,
         "rows": len(dataset.train),
@@ -228,27 +209,40 @@ def _train(
         "parameters": net.parameters.size,
         "device": str(net.device),
         "dtype": net.dtype,
-        "seed": seed,
         "step": last.step,
         "epochs": len(records),
         "loss": last.loss,
-        "train_accuracy": xpnn.evaluate(net, dataset.train).accuracy,
-        "validation_accuracy": None if watches_test or last.validation is None else last.validation.accuracy,
-        "test_accuracy": None if dataset.test is None or tested is None else tested.accuracy,
+        **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
+        "note": _note(records, watches_test),
         "epoch_seconds": [record.seconds for record in records],
-        "train_seconds": seconds,
     }
+
+
+def _note(records: list[xpnn.Epoch], watches_test: bool) -> str | None:
+    """A word where training and validation have parted ways: more epochs then only learn the training rows by heart."""
+    losses = [record.validation.loss for record in records if record.validation is not None]
+    if len(losses) < 3:
+        return None
+    best = min(range(len(losses)), key=losses.__getitem__)
+    if losses[-1] <= PARTED * losses[best] or records[-1].loss >= records[best].loss:
+        return None
+    rows = "test" if watches_test else "validation"
+    return (
+        f"the {rows} loss was least after epoch {best + 1} ({losses[best]:.4f}) and has risen to {losses[-1]:.4f}, "
+        "while the training loss fell: the net overfits; try --patience 5, --dropout 0.3 or fewer epochs"
+    )
 
 
 def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
     sizes, model = "-".join(map(str, net.sizes)), result["model"]
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
+    note = f"\nnote: {result['note']}\n" if result["note"] else ""
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}
 accuracy: {", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)}
-
+{note}
 {predictions_picture(net, dataset.test or dataset.train, dataset.image_shape)}
 
 saved {model}; now try
