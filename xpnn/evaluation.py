@@ -52,8 +52,8 @@ def place(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> tuple[A
     """(inputs, targets) on the net's device, checked. Raises DataError if they don't fit the net or are none."""
     samples = Samples.of(samples)
     if samples.targets is None or not len(samples):
-        missing = "are inputs alone" if len(samples) else "are no rows"
-        raise DataError(f"there {missing} to {purpose}: this needs targets")
+        problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
+        raise DataError(problem.format(purpose))
     return net.place_inputs(samples.inputs), net.place_targets(samples.targets)
 
 
