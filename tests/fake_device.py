@@ -32,25 +32,31 @@ from numpy.typing import NDArray
 # name: (positional arguments that it takes, keywords)
 FUNCTIONS = {
     "amax": (1, ("axis", "keepdims", "out")),
+    "arange": (1, ()),
     "argmax": (1, ("axis", "out")),
     "asarray": (1, ("dtype",)),
     "clip": (3, ("out",)),
     "copyto": (2, ()),
+    "cumprod": (1, ()),
     "empty": (1, ("dtype",)),
     "empty_like": (1, ()),
     "eye": (1, ("dtype",)),
-    "isfinite": (1, ()),
+    "isfinite": (1, ("out",)),
     "sum": (1, ("axis", "keepdims", "out")),
     "take": (2, ("axis", "out")),
     "zeros": (1, ("dtype",)),
     "zeros_like": (1, ()),
-    **dict.fromkeys(("exp", "log", "negative", "reciprocal", "sqrt", "tanh"), (1, ("out",))),
-    **dict.fromkeys(("add", "divide", "equal", "greater", "matmul", "maximum", "multiply", "subtract"), (2, ("out",))),
+    **dict.fromkeys(("absolute", "cos", "exp", "expm1", "log", "log1p", "negative"), (1, ("out",))),
+    **dict.fromkeys(("reciprocal", "sign", "sqrt", "tanh"), (1, ("out",))),
+    **dict.fromkeys(("add", "bitwise_xor", "divide", "equal", "greater", "less"), (2, ("out",))),
+    **dict.fromkeys(("matmul", "maximum", "minimum", "multiply", "power", "right_shift"), (2, ("out",))),
+    "subtract": (2, ("out",)),
 }
 METHODS = {
     **dict.fromkeys(("all", "copy", "fill", "get", "item", "reshape", "tolist"), ()),
     **dict.fromkeys(("argmax", "max", "min", "sum"), ("axis",)),
     "astype": ("copy",),
+    "view": (),
 }
 ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size")
 OPERATORS = ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "eq", "ne")  # CuPy has them all

@@ -35,7 +35,7 @@ VIOLATIONS = [
     ("scikit-learn", "xpnn/evaluation.py", "def _late():\n    from sklearn.metrics import f1_score"),
     *(
         ("device-agnostic", f"xpnn/{module}.py", f"def _late():\n    import {library}")
-        for module in ("network", "losses", "activations", "schedules", "optimizers", "steps")
+        for module in ("network", "losses", "activations", "normal", "schedules", "optimizers/adaptive", "steps")
         for library in ("numpy", "cupy")
     ),
 ]

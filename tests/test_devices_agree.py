@@ -12,11 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from fake_device import FakeCupy
+from formulas import ACTIVATION_NAMES, HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import MLP, evaluate, optimizers, to_host, train
-from xpnn.optimizers import Optimizer
+from xpnn import MLP, Samples, evaluate, optimizers, to_host, train
+from xpnn.losses import loss_named
+from xpnn.optimizers import OPTIMIZERS, Optimizer
+from xpnn.regularization import Regularization
+from xpnn.samples import row_weights
 from xpnn.steps import ReferenceStep
+from xpnn.training import update_table
 
 N, N_IN = 23, 6  # a batch of 5 leaves a ragged one of 3
 BATCH = 5
@@ -30,7 +35,9 @@ class Case(NamedTuple):
     optimizer: Callable[[], Optimizer] = optimizers.sgd
     inputs: str = "floats"
     targets: str = "labels"
-    error_rule: str = "gradient"
+    step: dict[str, Any] = {}  # noqa: RUF012  never written to; options that `train` and the step share
+    weights: bool = False
+    options: dict[str, Any] = {}  # noqa: RUF012  never written to; options of `train`
 
 
 CASES = {
@@ -44,18 +51,37 @@ CASES = {
     "one input": Case((1, 7, 4), {"hidden": "tanh"}),
     "regression": Case((N_IN, 7, 3), {"output": "identity"}, targets="numbers"),
     "probabilities": Case(targets="probabilities"),
-    "momentum": Case(optimizer=lambda: optimizers.sgd(0.05, momentum=0.9)),
-    "adam": Case(optimizer=lambda: optimizers.adam(0.01)),
+    **{name: Case(optimizer=make) for name, make in OPTIMIZERS.items()},
+    "rmsprop with momentum": Case(optimizer=lambda: optimizers.rmsprop(0.01, momentum=0.9)),
     "schedule": Case(optimizer=lambda: optimizers.sgd(lambda steps: 0.1 / (1 + steps))),
     "pixels": Case(inputs="pixels"),
     "scaled pixels": Case(net={"scaling": (0.99 / 255, 0.01)}, inputs="pixels"),
     "whole numbers as pixels": Case(inputs="whole numbers"),
+    **{
+        name: Case(net={"hidden": name, "output": output, "loss": "squared-error"})
+        for name, output in zip(HIDDEN_NAMES, reversed(ACTIVATION_NAMES), strict=False)
+    },
+    **{name: Case(net={"output": loss_named(name).link or "tanh", "loss": name}, weights=True) for name in LOSS_NAMES},
+    "smoothed labels": Case(step={"label_smoothing": 0.1}),
+    "smoothed probabilities": Case(targets="probabilities", step={"label_smoothing": 0.1}, weights=True),
+    "balanced classes": Case(options={"class_weight": "balanced"}, weights=True),
     "book": Case(
         net={"hidden": "sigmoid", "output": "sigmoid", "loss": "squared-error", "target_range": (0.01, 0.99)},
         inputs="pixels",
-        error_rule="book",
+        step={"error_rule": "book"},
     ),
-    "book, deep": Case((N_IN, 7, 5, 4), {"output": "tanh", "bias": False}, error_rule="book"),
+    "book, deep": Case((N_IN, 7, 5, 4), {"output": "tanh", "bias": False}, step={"error_rule": "book"}),
+    "penalties": Case(step={"regularization": Regularization(l1=1e-3, l2=1e-2)}),
+    "decoupled decay": Case(optimizer=lambda: optimizers.decoupled(optimizers.sgd(), 0.1)),
+    "dropout": Case((N_IN, 7, 5, 4), {"hidden": "tanh"}, step={"regularization": Regularization(dropout=0.5)}),
+    "dropout of inputs": Case(inputs="pixels", step={"regularization": Regularization(input_dropout=0.2)}),
+    "dropout, book": Case(step={"regularization": Regularization(dropout=0.5), "error_rule": "book"}),
+    "noise": Case(step={"regularization": Regularization(input_noise=0.1)}),
+    "limits": Case(step={"regularization": Regularization(max_norm=1, clip_norm=0.2, clip_value=0.1)}),
+    "all of them": Case(
+        (N_IN, 7, 5, 4), {"bias": False}, step={"regularization": Regularization(*[0.1] * 8), "average_decay": 0.9}
+    ),
+    "average": Case(step={"average_decay": 0.9}),
 }
 
 
@@ -73,18 +99,24 @@ def data_for(case: Case) -> tuple[NDArray[Any], NDArray[Any]]:
     return inputs[case.inputs], targets[case.targets]
 
 
+def samples_for(case: Case) -> Samples:
+    weights = np.random.default_rng(2).random(N) if case.weights else None
+    return Samples(*data_for(case), weights)
+
+
 def run(case: Case, device: str, dtype: str) -> tuple[NDArray[Any], ...]:
     """Train, evaluate and query; all that came out, on the host."""
     inputs, targets = data_for(case)
     net = MLP(case.sizes, **case.net, device=device, dtype=dtype, seed=3)
     epochs = train(
         net,
-        (inputs, targets),
-        validation=(inputs[:9], targets[:9]),
+        samples_for(case),
+        validation=samples_for(case).take(slice(9)),
         epochs=3,
         batch_size=BATCH,
         optimizer=case.optimizer(),
-        error_rule=case.error_rule,
+        **case.step,
+        **case.options,
     )
     records = [(epoch.loss, epoch.accuracy or 0, epoch.validation.loss) for epoch in epochs if epoch.validation]
     confusion = evaluate(net, (inputs, targets)).confusion
@@ -142,10 +174,17 @@ def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     inputs, targets = data_for(case)
     optimizer = case.optimizer()
     placed = net.place_inputs(inputs), net.place_targets(targets)
-    step = ReferenceStep(net, optimizer, *placed, batch_size=BATCH, error_rule=case.error_rule)
-    numbers = np.arange(math.ceil(N / BATCH), dtype=float)
-    table = np.stack(optimizer.coefficients(numbers, optimizer.schedule(numbers)), axis=1)
-    step.begin_epoch(net.xp.asarray(table, dtype=dtype))
+    weights = row_weights(samples_for(case), net.sizes[-1], case.options.get("class_weight"))
+    step = ReferenceStep(
+        net,
+        optimizer,
+        *placed,
+        batch_size=BATCH,
+        weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=dtype),
+        **case.step,
+    )
+    steps = np.arange(math.ceil(N / BATCH), dtype=float)
+    step.begin_epoch(0, net.xp.asarray(update_table(optimizer, steps, optimizer.schedule(steps)), dtype=dtype))
     return step, net.xp.asarray(np.arange(N))
 
 
@@ -171,5 +210,5 @@ def test_epoch_waits_only_for_its_totals_and_its_check(fake_cupy: FakeCupy) -> N
     with fake_cupy.counting() as counts:
         next(epochs)
 
-    assert counts.synchronisations == 3  # loss, hits, and whether the parameters are finite
+    assert counts.synchronisations == 4  # loss, hits, and whether losses and parameters are finite
     assert counts.copies == 2  # the order of the rows, and the table of coefficients

@@ -49,6 +49,56 @@ def test_a_row_that_is_not_finite_is_named_wherever_it_stands(device: str) -> No
         evaluate(MLP([5, 3], device=device), (x, np.zeros(N, dtype=int)))
 
 
+def test_scores_of_numbers_are_scikit_learns(device: str) -> None:
+    generator = np.random.default_rng(9)
+    x, t = (
+        generator.normal(size=(N, 5)),
+        generator.normal(1e4, 1, size=(N, 3)),
+    )  # sums of squares would fail
+    t[:, 2] += generator.normal(scale=100, size=N)
+    net = MLP([5, 6, 3], output="identity", device=device, dtype="float64", seed=2)
+    assert net.layers[1].b is not None
+    net.layers[1].b[...] = 1e4
+    found, y = evaluate(net, (x, t)), to_host(net.query(x))
+    assert found.mean_absolute_error == pytest.approx(metrics.mean_absolute_error(t, y), rel=1e-12)
+    assert found.root_mean_squared_error == pytest.approx(metrics.root_mean_squared_error(t, y), rel=1e-12)
+    assert found.r2 == pytest.approx(metrics.r2_score(t, y), rel=1e-9)  # 1 - a quotient of small differences from 1e4
+    assert (found.accuracy, found.exact_match, found.hamming_accuracy) == (None, None, None)
+    assert evaluate(MLP([5, 3]), (x, np.zeros(N, dtype=int))).r2 is None
+
+
+def test_r2_of_constant_targets(device: str) -> None:
+    net = MLP([2, 2], output="identity", device=device, dtype="float64")
+    net.parameters.fill(0)
+    for t, y in (([[0, 3], [0, 3]], [[0, 0], [0, 0]]), ([[0, 0], [0, 0]], [[0, 0], [0, 0]])):
+        targets = np.array(t, dtype=float)
+        assert evaluate(net, (np.zeros((2, 2)), targets)).r2 == metrics.r2_score(targets, y)
+
+
+def test_scores_of_several_labels_a_row_are_scikit_learns(device: str) -> None:
+    generator = np.random.default_rng(10)
+    x, t = generator.normal(size=(N, 5)), generator.integers(0, 2, (N, 3)).astype(float)
+    net = MLP([5, 6, 3], output="sigmoid", device=device, dtype="float64", seed=2)
+    found, said = evaluate(net, (x, t)), to_host(net.query(x)) > 0.5
+    assert found.exact_match == pytest.approx(metrics.accuracy_score(t, said), rel=1e-15)
+    assert found.hamming_accuracy == pytest.approx(1 - metrics.hamming_loss(t, said), rel=1e-14)
+    assert found.accuracy is None
+    t[0, 0] = 0.25
+    assert evaluate(net, (x, t)).exact_match is None
+
+
+def test_loss_is_weighted_and_nothing_else(device: str) -> None:
+    generator = np.random.default_rng(11)
+    x, labels, weights = generator.normal(size=(N, 5)), generator.integers(0, 3, N), generator.random(N)
+    weights[:QUERY_ROWS] = 0  # a whole chunk that doesn't count
+    net = MLP([5, 6, 3], device=device, dtype="float64", seed=2)
+    found, plain = evaluate(net, Samples(x, labels, weights)), evaluate(net, (x, labels))
+    expected = metrics.log_loss(labels, to_host(net.query(x)), sample_weight=weights)
+    assert found.loss == pytest.approx(expected, rel=1e-12)
+    assert found.loss != pytest.approx(plain.loss, rel=1e-6)
+    assert found.accuracy == plain.accuracy
+
+
 def test_nothing_to_score() -> None:
     net = MLP([5, 3])
     with pytest.raises(DataError, match="no rows"):

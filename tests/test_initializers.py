@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from formulas import ACTIVATION_NAMES
 
 from xpnn import MLP
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
@@ -34,8 +35,10 @@ def test_biases_start_at_zero_and_layers_differ() -> None:
 
 
 def test_usual_initializer_is_what_a_net_gets() -> None:
-    assert usual_initializer("relu") == "he-normal"
-    assert usual_initializer("tanh") == "glorot-uniform"
+    halving = ["elu", "elu:0.5", "gelu", "gelu-tanh", "leaky-relu", "leaky-relu:0.2", "mish", "relu", "silu"]
+    usual = dict.fromkeys(ACTIVATION_NAMES, "glorot-uniform") | dict.fromkeys(halving, "he-normal")
+    usual["selu"] = "lecun-normal"
+    assert {name: usual_initializer(name) for name in ACTIVATION_NAMES} == usual
     net = MLP([6, 5, 4], hidden="relu", output="softmax", seed=3, dtype="float64")
     generator = seeded(3)
     np.testing.assert_array_equal(net.layers[0].W, INITIALIZERS["he-normal"](generator, 5, 6))

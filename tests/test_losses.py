@@ -7,24 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from formulas import LOSS_FORMULAS, LOSS_NAMES, activation, row_losses
 from numpy.typing import NDArray
 
 from xpnn import to_host
 from xpnn.activations import ACTIVATIONS
-from xpnn.losses import LOSSES, natural_loss
+from xpnn.losses import LOSSES, SCRATCH, check_smoothing, loss_named, natural_loss, smoothed
 
-FORMULAS = {
-    "binary-cross-entropy": lambda y, t: -(t * np.log(y) + (1 - t) * np.log(1 - y)).sum(),
-    "cross-entropy": lambda y, t: -(t * np.log(y)).sum(),
-    "squared-error": lambda y, t: ((y - t) ** 2).sum() / 2,
-}
+LINKED = [name for name in LOSS_NAMES if loss_named(name).link]
 
 
-def evaluate(xp: ModuleType, name: str, y: NDArray[Any], t: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-    outputs, error, total = xp.asarray(y), xp.empty(y.shape, dtype=y.dtype), xp.zeros((), dtype=y.dtype)
-    LOSSES[name].evaluate(outputs, xp.asarray(t), error, xp.empty(y.shape, dtype=y.dtype), total)
-    np.testing.assert_array_equal(to_host(outputs), y)  # the outputs are only read
-    return float(total), to_host(error)
+def evaluate(xp: ModuleType, name: str, y: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The rows' losses (n,) and the error."""
+    outputs, targets, error = xp.asarray(y), xp.asarray(t), xp.empty(y.shape, dtype=y.dtype)
+    losses = xp.empty((len(y), 1), dtype=y.dtype)
+    loss_named(name).evaluate(outputs, targets, error, xp.empty((SCRATCH, *y.shape), dtype=y.dtype), losses)
+    np.testing.assert_array_equal(to_host(outputs), y)  # outputs and targets are only read
+    np.testing.assert_array_equal(to_host(targets), t)
+    return to_host(losses)[:, 0], to_host(error)
 
 
 def random_outputs() -> tuple[NDArray[Any], NDArray[Any]]:
@@ -33,35 +33,89 @@ def random_outputs() -> tuple[NDArray[Any], NDArray[Any]]:
     return y / y.sum(axis=1, keepdims=True), t / t.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_NAMES)
 def test_formula(xp: ModuleType, name: str) -> None:
     y, t = random_outputs()
-    total, _ = evaluate(xp, name, y, t)
-    assert total == pytest.approx(FORMULAS[name](y, t), rel=1e-13)  # float64 sums of 28 terms
+    np.testing.assert_allclose(evaluate(xp, name, y, t)[0], row_losses(name, y, t), rtol=1e-13)  # a few roundings
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_error_is_the_difference(xp: ModuleType, name: str) -> None:
-    y, t = random_outputs()
-    np.testing.assert_array_equal(evaluate(xp, name, y, t)[1], y - t)
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_error_is_the_derivative(xp: ModuleType, name: str) -> None:
+    """dL/dz where the loss is linked to an activation, else dL/dy; by central differences."""
+    (_, t), z = random_outputs(), np.random.default_rng(4).normal(scale=2, size=(7, 4))
+    link, h, numeric = loss_named(name).link or "identity", 1e-6, np.empty_like(z)
+    for place in np.ndindex(*z.shape):
+        step = np.zeros_like(z)
+        step[place] = h
+        up, down = (row_losses(name, activation(link, moved), t).sum() for moved in (z + step, z - step))
+        numeric[place] = (up - down) / (2 * h)
+
+    error = evaluate(xp, name, activation(link, z), t)[1]
+    np.testing.assert_allclose(error, numeric, rtol=1e-7, atol=1e-8)  # h^2, and 1e-16 / h times losses of up to 30
 
 
-@pytest.mark.parametrize("name", ["binary-cross-entropy", "cross-entropy"])
+@pytest.mark.parametrize(("focal", "plain"), [("focal:0", "cross-entropy"), ("binary-focal:0", "binary-cross-entropy")])
+def test_focal_loss_of_gamma_0_is_the_cross_entropy(xp: ModuleType, focal: str, plain: str) -> None:
+    for ours, theirs in zip(*(evaluate(xp, name, *random_outputs()) for name in (focal, plain)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", LINKED)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sure_outputs_have_a_finite_loss(xp: ModuleType, name: str, dtype: str) -> None:
     sure, right, wrong = (np.array([row], dtype=dtype) for row in ([1, 0], [1, 0], [0, 1]))
-    assert evaluate(xp, name, sure, right)[0] == 0
-    loss, error = evaluate(xp, name, sure, wrong)
+    losses, error = evaluate(xp, name, sure, right)
+    np.testing.assert_array_equal(losses, 0)
+    np.testing.assert_array_equal(error, 0)
+    losses, error = evaluate(xp, name, sure, wrong)
     smallest = -np.log(np.finfo(dtype).tiny)  # 87 and 708
-    assert loss == pytest.approx(smallest if name == "cross-entropy" else 2 * smallest, rel=1e-6)
-    np.testing.assert_array_equal(error, sure - wrong)
+    np.testing.assert_allclose(losses, smallest * (2 if loss_named(name).link == "sigmoid" else 1), rtol=1e-6)
+    np.testing.assert_allclose(error, sure - wrong, atol=1e-30)
+
+
+def test_errors_of_huge_deviations(xp: ModuleType) -> None:
+    y, t = np.array([[1e30, -1e30, 5]], dtype="float32"), np.array([[0, 0, 5]], dtype="float32")
+    for name, size in (("absolute-error", 1), ("huber:0.5", 0.5)):
+        losses, error = evaluate(xp, name, y, t)
+        np.testing.assert_array_equal(error, np.array([[size, -size, 0]], dtype="float32"))
+        np.testing.assert_allclose(losses, 2e30 * size, rtol=1e-6)
 
 
 def test_natural_loss_of_every_output() -> None:
-    assert {name: natural_loss(name) for name in ACTIVATIONS} == {
-        "identity": "squared-error",
-        "relu": "squared-error",
-        "sigmoid": "binary-cross-entropy",
-        "softmax": "cross-entropy",
-        "tanh": "squared-error",
-    }
+    special = {"sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}
+    for name in ACTIVATIONS:
+        assert natural_loss(name) == special.get(name, "squared-error")
+        assert loss_named(natural_loss(name)).link in (None, name)
+
+
+def test_every_loss_is_under_test() -> None:
+    assert set(LOSS_FORMULAS) == set(LOSSES)
+
+
+def test_smoothed_targets(xp: ModuleType) -> None:
+    t = xp.asarray(np.eye(4))
+    assert smoothed(t, loss_named("focal"), 0.0) is t
+    np.testing.assert_allclose(to_host(smoothed(t, loss_named("cross-entropy"), 0.1))[0], [0.925, 0.025, 0.025, 0.025])
+    np.testing.assert_allclose(to_host(smoothed(t, loss_named("binary-focal"), 0.1))[0], [0.95, 0.05, 0.05, 0.05])
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_smoothing_that_cannot_be(smoothing: float) -> None:
+    with pytest.raises(ValueError, match="0 or more and below 1"):
+        check_smoothing("cross-entropy", smoothing)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mse", r"unknown loss 'mse': choose from absolute-error, .*focal\[:2\], huber\[:1\], squared-error"),
+        ("cross-entropy:1", "the loss cross-entropy takes no number"),
+        ("huber:wide", "'wide' is not a number; write delta as in huber:1"),
+        ("huber:0", "delta must be a positive number"),
+        ("focal:-1", "focal's gamma must be 0 or more, not -1"),
+        ("binary-focal:nan", "binary-focal's gamma must be 0 or more, not nan"),
+    ],
+)
+def test_names_that_name_nothing(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        loss_named(text)

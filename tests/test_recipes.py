@@ -90,3 +90,33 @@ def test_optimizer_follows_the_recipe() -> None:
     np.testing.assert_allclose(optimizer.schedule(np.array([0.0, 10, 20])), [0.1, 0.05, 0])
     heavy = dataclasses.replace(recipe, optimizer="sgd", momentum=0.5).make_optimizer(95)
     assert [*heavy.init(np.zeros(3))] == ["velocity"]
+
+
+def test_warm_up_is_a_share_of_the_run() -> None:
+    recipe = dataclasses.replace(RECIPES["default"], epochs=2, batch_size=10, learning_rate=0.1, warmup=0.2)
+    rates = recipe.make_optimizer(100).schedule(np.arange(21.0))  # 4 of 20 updates
+    np.testing.assert_allclose(rates[:6], [0.02, 0.04, 0.06, 0.08, 0.1, 0.1 * 15 / 16], rtol=1e-12)
+    assert rates[20] == 0
+    for warmup in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match=rf"warmup must lie in \[0, 1\), not {warmup}"):
+            dataclasses.replace(recipe, warmup=warmup).make_optimizer(100)
+
+
+def test_warm_up_of_a_run_of_one_update_leaves_it_one() -> None:
+    recipe = dataclasses.replace(RECIPES["default"], epochs=1, learning_rate=0.1, warmup=0.999)
+    assert recipe.make_optimizer(1).schedule(np.zeros(1)) == [0.1]
+
+
+def test_momentum_is_the_optimizers_own_unless_given() -> None:
+    def velocity(**settings: Any) -> float:
+        """The velocity after gradients of 1 and 0: the momentum."""
+        optimizer = dataclasses.replace(RECIPES["default"], **settings).make_optimizer(100)
+        p = np.zeros(1)
+        state = optimizer.init(p)
+        for gradient in (1.0, 0.0):
+            optimizer.update(np.full(1, gradient), state, p, [np.array(0.1)])
+        return float(state["velocity"][0])
+
+    assert (velocity(optimizer="momentum"), velocity(optimizer="nesterov", momentum=0.5)) == (0.9, 0.5)
+    with pytest.raises(ValueError, match="adam takes no momentum: choose from momentum, nesterov, rmsprop, sgd"):
+        dataclasses.replace(RECIPES["default"], momentum=0.5).make_optimizer(100)

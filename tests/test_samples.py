@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from xpnn import DataError, Samples, load
+from xpnn.samples import row_weights
 
 
 def test_split_keeps_every_row_and_each_labels_share() -> None:
@@ -69,3 +71,66 @@ def test_pairs_of_lists_become_samples() -> None:
     samples = Samples.of(([[1.0, 2.0]], [0]))
     assert samples.inputs.shape == (1, 2)
     assert Samples.of(samples) is samples
+
+
+def test_weights_go_with_their_rows() -> None:
+    samples = Samples(np.arange(10.0)[:, None], np.arange(10) % 2, np.arange(10.0))
+    np.testing.assert_array_equal(samples.take(np.array([3, 1])).weights, [3, 1])
+    for part in samples.split(0.3):
+        np.testing.assert_array_equal(part.weights, part.inputs[:, 0])
+    assert len(samples.take(slice(0))) == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(2), r"weights must be 3 numbers, one a row, not float64 of shape \(2,\)"),
+        (np.ones((3, 1)), "one a row"),
+        (np.array(["1", "2", "3"]), "must be 3 numbers"),
+        (np.array([1, -1, 1]), "none below 0"),
+        (np.array([1, np.nan, 1]), "must be finite"),
+        (np.array([1, np.inf, 1]), "must be finite"),
+        (np.zeros(3), "weights are all 0"),
+    ],
+)
+def test_weights_that_cannot_be(weights: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Samples(np.zeros((3, 1)), np.zeros(3, dtype=int), weights)
+
+
+def test_balanced_class_weights_are_scikit_learns() -> None:
+    labels = np.repeat([0, 1, 2], [70, 20, 10])
+    found = row_weights(Samples(np.zeros((100, 1)), labels), 3, "balanced")
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert found is not None
+    np.testing.assert_allclose(found, expected[labels], rtol=1e-15)
+
+
+def test_class_weights_multiply_the_rows_own() -> None:
+    samples = Samples(np.zeros((4, 1)), np.array([0, 2, 2, 0]), np.array([1, 2, 3, 4], dtype="int8"))
+    assert row_weights(Samples(samples.inputs, samples.targets), 3, None) is None
+    for class_weight, expected in (
+        (None, [1, 2, 3, 4]),
+        ([0.5, 9, 2], [0.5, 4, 6, 2]),
+        ("balanced", [2 / 3, 4 / 3, 2, 8 / 3]),  # class 1 has no rows, and divides nothing by zero
+    ):
+        found = row_weights(samples, 3, class_weight)
+        assert found is not None
+        np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ("heavy", "unknown class_weight 'heavy'"),
+        ([1, 2], "must be 3 finite numbers of 0 or more"),
+        ([1, 2, -1], "0 or more"),
+        ([1, 2, float("nan")], "finite"),
+        ([0, 1, 0], "weights are all 0"),
+    ],
+)
+def test_class_weights_that_cannot_be(class_weight: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        row_weights(Samples(np.zeros((2, 1)), np.array([0, 2])), 3, class_weight)
+    with pytest.raises(ValueError, match="needs class labels"):
+        row_weights(Samples(np.zeros((2, 1)), np.zeros((2, 3))), 3, class_weight)

@@ -113,8 +113,27 @@ def test_schedule_runs_on_over_the_epochs(device: str) -> None:
 @pytest.mark.parametrize("output", ["softmax", "identity"])
 def test_divergence_is_said_not_trained_through(device: str, output: str) -> None:
     net = MLP([4, 16, 3], output=output, hidden="identity", device=device, seed=1)
-    with pytest.raises(DivergenceError, match="diverged in epoch 1: .*ten times smaller"):
+    before = to_host(net.parameters).copy()
+    with pytest.raises(DivergenceError, match=r"diverged in epoch 1, step [123] of 10: .*rate of 1e\+30 .* try 1e\+29"):
         net.train(X * 1e3, LABELS, epochs=3, batch_size=5, optimizer=optimizers.sgd(1e30))
+    np.testing.assert_array_equal(to_host(net.parameters), before)
+
+
+def test_divergence_names_its_step_and_leaves_the_last_good_epoch(device: str) -> None:
+    """A rate that explodes in the fourth step of the second epoch."""
+
+    def schedule(steps: Any) -> Any:
+        return np.where(steps == 13, 1e38, 0.01)
+
+    net, good = (MLP([4, 16, 3], device=device, seed=1) for _ in range(2))
+    options: dict[str, Any] = {"batch_size": 5, "optimizer": optimizers.sgd(schedule)}
+    good.train(X, LABELS, epochs=1, **options)
+    epochs = train(net, (X, LABELS), epochs=3, **options)
+    next(epochs)
+    # the update of step 4 leaves weights of which the loss of step 5 is made
+    with pytest.raises(DivergenceError, match=r"epoch 2, step 5 of 10: .*rate of 1e\+38 "):
+        next(epochs)
+    np.testing.assert_array_equal(to_host(net.parameters), to_host(good.parameters))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +143,9 @@ def test_divergence_is_said_not_trained_through(device: str, output: str) -> Non
         ({"batch_size": 0}, "batch_size must be 1 or more"),
         ({"seed": -1}, "seed must be 0 or more"),
         ({"error_rule": "chain"}, "choose from gradient, book"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be 0 or more and below 1"),
+        ({"class_weight": "even"}, "unknown class_weight 'even'"),
+        ({"class_weight": [1, 2]}, "class_weight must be 3 finite numbers"),
     ],
 )
 def test_options_that_cannot_work_are_refused_before_the_first_epoch(options: dict[str, Any], message: str) -> None:
@@ -165,3 +187,47 @@ def test_a_rate_beyond_float32_diverges_without_a_warning(device: str) -> None:
 def test_rows_that_do_not_fit(device: str, samples: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         train(MLP([4, 3], device=device), samples)
+
+
+def test_a_weight_of_k_is_the_row_k_times(device: str) -> None:
+    counts = np.arange(50) % 4
+    repeated = np.repeat(np.arange(50), counts)
+    nets = [MLP([4, 6, 3], device=device, dtype="float64", seed=1) for _ in range(2)]
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 100, "label_smoothing": 0.1}
+    # the mean is over the rows of the batch, so that the repeated ones need another rate
+    weighted = list(train(nets[0], Samples(X, LABELS, counts), optimizer=optimizers.sgd(0.1), **options))
+    rate = 0.1 * len(repeated) / 50
+    again = nets[1].train(X[repeated], LABELS[repeated], optimizer=optimizers.sgd(rate), **options)
+    for record, other in zip(weighted, again, strict=True):
+        assert record.loss == pytest.approx(other.loss, rel=1e-12)
+    ours, theirs = (to_host(net.parameters) for net in nets)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-13)
+
+
+def test_balanced_classes_lift_the_rare_one(device: str) -> None:
+    generator = np.random.default_rng(8)
+    labels = (np.arange(400) % 20 == 0).astype(int)
+    x = generator.normal(size=(400, 2)) + labels[:, None]
+    recalls = []
+    for class_weight in (None, "balanced"):
+        net = MLP([2, 2], device=device, seed=1)
+        net.train(x, labels, epochs=20, optimizer=optimizers.adam(0.01), class_weight=class_weight)
+        recalls.append(evaluate(net, (x, labels)).per_class()["recall"][1])
+    assert recalls[0] < 0.2
+    assert recalls[1] > 0.6
+
+
+def test_smoothing_pulls_outputs_from_certainty(device: str) -> None:
+    x, labels = np.eye(3), np.arange(3)
+    for output, expected in (("softmax", 0.8 + 0.2 / 3), ("sigmoid", 0.9)):
+        net = MLP([3, 3], output=output, device=device, dtype="float64", seed=1)
+        net.train(x, labels, epochs=400, optimizer=optimizers.adam(0.1), label_smoothing=0.2)
+        np.testing.assert_allclose(np.diag(to_host(net.query(x))), expected, atol=1e-3)
+
+
+def test_progress_and_record_of_weighted_rows_agree(device: str) -> None:
+    seen: list[float] = []
+    samples = Samples(X, LABELS, np.linspace(0, 2, 50))
+    net = MLP([4, 3], device=device, dtype="float64")
+    (record,) = train(net, samples, epochs=1, progress=lambda progress: seen.append(progress.totals()[0]))
+    assert seen[-1] / 50 == record.loss

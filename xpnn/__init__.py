@@ -4,10 +4,14 @@ from xpnn import initializers, losses, optimizers, recipes, schedules
 from xpnn.backend import Device, get_xp, to_device, to_host
 from xpnn.checkpoint import load_model, save
 from xpnn.data import load
+from xpnn.early_stopping import early_stopping
 from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
 from xpnn.evaluation import Evaluation, evaluate
+from xpnn.history import read_history, record_of, recorded
 from xpnn.network import MLP
 from xpnn.plots import draw_digit
+from xpnn.range_test import RangeTest, find_learning_rate
+from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples
 from xpnn.training import Epoch, train
 
@@ -21,17 +25,24 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "ModelFileError",
+    "RangeTest",
+    "Regularization",
     "Samples",
     "XpnnError",
     "draw_digit",
+    "early_stopping",
     "evaluate",
+    "find_learning_rate",
     "get_xp",
     "initializers",
     "load",
     "load_model",
     "losses",
     "optimizers",
+    "read_history",
     "recipes",
+    "record_of",
+    "recorded",
     "save",
     "schedules",
     "to_device",

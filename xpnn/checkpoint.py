@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from xpnn.backend import Device, to_host
 from xpnn.errors import ModelFileError
 from xpnn.errors import Path as PathLike
 from xpnn.files import write_atomically
-from xpnn.network import MLP, parameter_count
+from xpnn.network import MLP, Layer, layers_of, parameter_count
 
 FORMAT = "xpnn-mlp-1"
 _DTYPES = {"float32": "F32", "float64": "F64"}
@@ -34,7 +35,7 @@ def save(net: MLP, path: PathLike) -> None:
     Raises XpnnError if the file can't be written, ValueError if a weight is not finite; a file that was there before
     is then untouched.
     """
-    tensors = _named_tensors(net)
+    tensors = _named_tensors(net.layers)
     broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
     if broken:
         raise ValueError(f"{broken[0]} holds values that are not finite: the training diverged, nothing was saved")
@@ -49,10 +50,10 @@ def save(net: MLP, path: PathLike) -> None:
     write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, *(t.tobytes() for t in tensors.values())]))
 
 
-def _named_tensors(net: MLP) -> dict[str, NDArray[Any]]:
+def _named_tensors(layers: Sequence[Layer]) -> dict[str, NDArray[Any]]:
     """The layers on the host, little-endian, as layers.0.W, layers.0.b, layers.1.W, ..."""
     tensors = {}
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(layers):
         for letter, array in layer._asdict().items():
             if array is not None:
                 tensors[f"layers.{i}.{letter}"] = to_host(array).astype(f"<f{array.itemsize}", copy=False)
@@ -78,11 +79,9 @@ def load_model(path: PathLike, device: str | Device = "cpu") -> MLP:
         net = MLP(**settings, device=place)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise _damaged(path, f"its description of the network is wrong: {error!r}") from error
-    flat = np.empty(len(body) // itemsize, dtype=net.dtype)
-    start = 0
-    for name, tensor in _named_tensors(net).items():
-        flat[start : start + tensor.size] = _tensor(header, body, name, tensor, path)
-        start += tensor.size
+    flat = np.empty(len(body) // itemsize, dtype=f"<f{itemsize}")
+    for name, tensor in _named_tensors(layers_of(flat, net.sizes, net.bias)).items():
+        tensor[...] = _tensor(header, body, name, tensor, path)
     with net.device.active():
         net.parameters[...] = net.xp.asarray(flat)
     return net
@@ -131,7 +130,7 @@ def _read_settings(header: dict[str, Any], path: PathLike) -> dict[str, Any]:
 
 
 def _tensor(header: dict[str, Any], body: bytes, name: str, like: NDArray[Any], path: PathLike) -> NDArray[Any]:
-    """The tensor `name` as a flat array, checked against the size and dtype that the net needs."""
+    """The tensor `name`, checked against the size and dtype that the net needs."""
     entry = header.get(name)
     expected = {"dtype": _DTYPES[like.dtype.name], "shape": list(like.shape)}
     if not isinstance(entry, dict) or {key: entry.get(key) for key in expected} != expected:
@@ -143,4 +142,4 @@ def _tensor(header: dict[str, Any], body: bytes, name: str, like: NDArray[Any], 
             raise _damaged(path, f"the tensor {name} lies outside the file")
     if not np.isfinite(values).all():
         raise _damaged(path, f"the tensor {name} holds values that are not finite")
-    return values
+    return values.reshape(like.shape)

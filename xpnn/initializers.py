@@ -5,7 +5,7 @@ errors) keep their size from layer to layer:
 
     lecun    1 / n_in               LeCun et al., Efficient BackProp, 1998, section 4.6
     glorot   2 / (n_in + n_out)     Glorot and Bengio, 2010, equation 16
-    he       2 / n_in               He et al., 2015, equation 10; for relu, which passes half of a signal
+    he       2 / n_in               He et al., 2015, equation 10; for relu and its like, which pass half of a signal
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ INITIALIZERS = {
 }
 
 
+_USUAL = dict.fromkeys(("elu", "gelu", "gelu-tanh", "leaky-relu", "mish", "relu", "silu"), "he-normal") | {
+    "selu": "lecun-normal"  # Klambauer et al., 2017: its fixed point is of weights of variance 1 / n_in
+}
+
+
 def seeded(seed: int) -> np.random.Generator:
     """The generator of the initial weights: a stream of its own, apart from the shuffles of the same seed.
 
@@ -67,5 +72,5 @@ def seeded(seed: int) -> np.random.Generator:
 
 
 def usual_initializer(activation: str) -> str:
-    """The usual choice for the layer below an activation."""
-    return "he-normal" if activation == "relu" else "glorot-uniform"
+    """The usual choice for the layer below an activation: what its paper starts from, else glorot-uniform."""
+    return _USUAL.get(activation.split(":", maxsplit=1)[0], "glorot-uniform")

@@ -1,19 +1,25 @@
 """Losses: how wrong the outputs y are, beside the targets t, both of shape (n, n_out).
 
-    loss(y, t, error, scratch, total)
+    loss(y, t, error, scratch, row_losses)
 
-writes the sum of the rows' losses into the 0-d array `total`, and dL/dy into `error`; `scratch` has y's shape.
-The cross-entropies belong to one output activation each (their `link`): there the activation's derivative
-cancels, and `error` is dL/dz = y - t at once, exact where y has saturated (Bishop, Pattern Recognition and
-Machine Learning, 2006, section 4.3.6).
+writes each row's loss into `row_losses` (n, 1), and dL/dy into `error`; `scratch` is three arrays of y's shape,
+(SCRATCH, n, n_out). y and t are only read. Some losses belong to one output activation each (their `link`): there
+the activation's derivative cancels, and `error` is dL/dz at once, exact where y has saturated (Bishop, Pattern
+Recognition and Machine Learning, 2006, section 4.3.6). The formulas and their sources are in `docs/losses.md`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from xpnn.backend import Array, xp_of
+from xpnn.errors import DataError
+from xpnn.names import made
+
+SCRATCH = 3
 
 
 class Loss(NamedTuple):
@@ -23,37 +29,154 @@ class Loss(NamedTuple):
     link: str | None
 
 
-def _squared_error(y: Array, t: Array, error: Array, scratch: Array, total: Array) -> None:
+def squared_error() -> Loss:
     """L = 1/2 sum (y - t)^2."""
-    xp = xp_of(y, t)
-    xp.subtract(y, t, out=error)
-    xp.multiply(error, error, out=scratch)
-    xp.sum(scratch, out=total)
-    xp.multiply(total, 0.5, out=total)
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, square = xp_of(y, t), scratch[0]
+        xp.subtract(y, t, out=error)
+        xp.multiply(error, error, out=square)
+        xp.sum(square, axis=1, keepdims=True, out=row_losses)
+        xp.multiply(row_losses, 0.5, out=row_losses)
+
+    return Loss(evaluate, link=None)
 
 
-def _cross_entropy(y: Array, t: Array, error: Array, scratch: Array, total: Array) -> None:
-    """L = -sum t log(y), y from softmax."""
-    xp = xp_of(y, t)
-    _log(y, scratch)
-    xp.multiply(scratch, t, out=scratch)
-    xp.sum(scratch, out=total)
-    xp.negative(total, out=total)
-    xp.subtract(y, t, out=error)
+def absolute_error() -> Loss:
+    """L = sum |y - t|."""
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, size = xp_of(y, t), scratch[0]
+        xp.subtract(y, t, out=error)
+        xp.absolute(error, out=size)
+        xp.sum(size, axis=1, keepdims=True, out=row_losses)
+        xp.sign(error, out=error)
+
+    return Loss(evaluate, link=None)
 
 
-def _binary_cross_entropy(y: Array, t: Array, error: Array, scratch: Array, total: Array) -> None:
-    """L = -sum t log(y) + (1 - t) log(1 - y), y from sigmoid."""
-    xp = xp_of(y, t)
-    _log(y, scratch)
-    xp.subtract(1, y, out=error)
-    _log(error, error)
-    xp.subtract(scratch, error, out=scratch)
-    xp.multiply(scratch, t, out=scratch)
-    xp.add(scratch, error, out=scratch)  # t (log y - log(1 - y)) + log(1 - y)
-    xp.sum(scratch, out=total)
-    xp.negative(total, out=total)
-    xp.subtract(y, t, out=error)
+def huber(delta: float = 1.0) -> Loss:
+    """L = sum of r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2), with r = y - t."""
+    if not 0 < delta < math.inf:
+        raise ValueError(f"huber's delta must be a positive number, not {delta}")
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, r = xp_of(y, t), scratch[0]
+        xp.subtract(y, t, out=r)
+        xp.clip(r, -delta, delta, out=error)
+        xp.multiply(r, 2, out=r)
+        xp.subtract(r, error, out=r)
+        xp.multiply(r, error, out=r)  # c (2 r - c), c being r within delta: both cases in one
+        xp.sum(r, axis=1, keepdims=True, out=row_losses)
+        xp.multiply(row_losses, 0.5, out=row_losses)
+
+    return Loss(evaluate, link=None)
+
+
+def cross_entropy() -> Loss:
+    """L = -sum t log(y), y from softmax. dL/dz = y - t."""
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, log = xp_of(y, t), scratch[0]
+        _log(y, log)
+        xp.multiply(log, t, out=log)
+        xp.sum(log, axis=1, keepdims=True, out=row_losses)
+        xp.negative(row_losses, out=row_losses)
+        xp.subtract(y, t, out=error)
+
+    return Loss(evaluate, link="softmax")
+
+
+def binary_cross_entropy() -> Loss:
+    """L = -sum t log(y) + (1 - t) log(1 - y), y from sigmoid. dL/dz = y - t."""
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, log = xp_of(y, t), scratch[0]
+        _log(y, log)
+        xp.subtract(1, y, out=error)
+        _log(error, error)
+        xp.subtract(log, error, out=log)
+        xp.multiply(log, t, out=log)
+        xp.add(log, error, out=log)  # t (log y - log(1 - y)) + log(1 - y)
+        xp.sum(log, axis=1, keepdims=True, out=row_losses)
+        xp.negative(row_losses, out=row_losses)
+        xp.subtract(y, t, out=error)
+
+    return Loss(evaluate, link="sigmoid")
+
+
+def focal(gamma: float = 2.0) -> Loss:
+    """L = -sum t (1 - y)^gamma log(y), y from softmax.
+
+    dL/dz = a - y sum(a), with a = y dL/dy = t (1 - y)^gamma (gamma y log(y) / (1 - y) - 1).
+    """
+    _check_gamma("focal", gamma)
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, (a, rest, weight) = xp_of(y, t), scratch
+        _log(y, a)
+        xp.subtract(1, y, out=rest)
+        xp.power(rest, gamma, out=weight)
+        xp.multiply(weight, t, out=weight)
+        xp.multiply(weight, a, out=error)
+        xp.sum(error, axis=1, keepdims=True, out=row_losses)
+        xp.negative(row_losses, out=row_losses)
+        xp.maximum(rest, xp.finfo(y.dtype).tiny, out=rest)  # at y = 1 the quotient is then 0, and its weight too
+        xp.divide(a, rest, out=a)
+        xp.multiply(a, y, out=a)
+        xp.multiply(a, gamma, out=a)
+        xp.subtract(a, 1, out=a)
+        xp.multiply(a, weight, out=a)
+        total = rest[:, :1]
+        xp.sum(a, axis=1, keepdims=True, out=total)
+        xp.multiply(y, total, out=error)
+        xp.subtract(a, error, out=error)
+
+    return Loss(evaluate, link="softmax")
+
+
+def binary_focal(gamma: float = 2.0) -> Loss:
+    """L = -sum t (1 - y)^gamma log(y) + (1 - t) y^gamma log(1 - y), y from sigmoid.
+
+    dL/dz = t (1 - y)^gamma (gamma y log(y) + y - 1) + (1 - t) y^gamma (y - gamma (1 - y) log(1 - y)).
+    """
+    _check_gamma("binary-focal", gamma)
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, (log, weight, terms) = xp_of(y, t), scratch
+        _log(y, log)
+        xp.multiply(log, gamma, out=error)
+        xp.add(error, 1, out=error)
+        xp.multiply(error, y, out=error)
+        xp.subtract(error, 1, out=error)
+        xp.subtract(1, y, out=weight)
+        xp.power(weight, gamma, out=weight)
+        xp.multiply(weight, t, out=weight)
+        xp.multiply(error, weight, out=error)
+        xp.multiply(log, weight, out=terms)
+        # the same for 1 - t and 1 - y
+        xp.power(y, gamma, out=weight)
+        xp.subtract(1, t, out=log)
+        xp.multiply(weight, log, out=weight)
+        xp.subtract(1, y, out=log)
+        _log(log, log)
+        xp.multiply(log, weight, out=log)
+        xp.add(terms, log, out=terms)
+        xp.sum(terms, axis=1, keepdims=True, out=row_losses)
+        xp.negative(row_losses, out=row_losses)
+        xp.multiply(weight, y, out=weight)
+        xp.add(error, weight, out=error)
+        xp.subtract(1, y, out=weight)
+        xp.multiply(log, weight, out=log)
+        xp.multiply(log, gamma, out=log)
+        xp.subtract(error, log, out=error)
+
+    return Loss(evaluate, link="sigmoid")
+
+
+def _check_gamma(name: str, gamma: float) -> None:
+    if not 0 <= gamma < math.inf:
+        raise ValueError(f"{name}'s gamma must be 0 or more, not {gamma}")
 
 
 def _log(y: Array, out: Array) -> None:
@@ -63,13 +186,64 @@ def _log(y: Array, out: Array) -> None:
     xp.log(out, out=out)
 
 
-LOSSES = {
-    "binary-cross-entropy": Loss(_binary_cross_entropy, link="sigmoid"),
-    "cross-entropy": Loss(_cross_entropy, link="softmax"),
-    "squared-error": Loss(_squared_error, link=None),
+LOSSES: dict[str, Callable[..., Loss]] = {
+    "absolute-error": absolute_error,
+    "binary-cross-entropy": binary_cross_entropy,
+    "binary-focal": binary_focal,
+    "cross-entropy": cross_entropy,
+    "focal": focal,
+    "huber": huber,
+    "squared-error": squared_error,
 }
 
 
+@cache
+def loss_named(text: str) -> Loss:
+    """The loss called "huber", say, or "huber:0.5". Raises ValueError for what is none, with the choices."""
+    return made("loss", text, LOSSES)
+
+
 def natural_loss(output: str) -> str:
-    """The loss that an output activation is made for: the one that it links to, else the squared error."""
-    return next((name for name, loss in LOSSES.items() if loss.link == output), "squared-error")
+    """The loss that an output activation is made for: the cross-entropy that it links to, else the squared error."""
+    return {"sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}.get(output, "squared-error")
+
+
+def check_loss(loss: str, output: str, target_range: tuple[float, float]) -> None:
+    """Raise ValueError if these can't go together."""
+    link = loss_named(loss).link
+    if link not in (None, output):
+        raise ValueError(
+            f"the loss {loss} goes with {link} outputs only; set output to {link}, or loss to {natural_loss(output)}"
+        )
+    low, high = target_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
+    if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
+        raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
+
+
+def check_smoothing(loss: str, label_smoothing: float) -> None:
+    """Raise ValueError if targets can't be smoothed so."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be 0 or more and below 1, not {label_smoothing}")
+    if label_smoothing and not loss_named(loss).link:
+        raise ValueError(f"label_smoothing goes with losses of probabilities, such as cross-entropy, not with {loss}")
+
+
+def smoothed(targets: Array, loss: Loss, label_smoothing: float) -> Array:
+    """(1 - e) t + e / K: a share e of the certainty spread over the K classes of a softmax, or a sigmoid's two.
+
+    Szegedy et al., Rethinking the Inception Architecture, 2016, section 7.
+    """
+    if not label_smoothing:
+        return targets
+    return targets * (1 - label_smoothing) + label_smoothing / (targets.shape[1] if loss.link == "softmax" else 2)
+
+
+def check_probabilities(targets: Array, loss: str) -> None:
+    """Raise DataError if the loss takes probabilities, and the targets (n, n_out) are none."""
+    link = loss_named(loss).link
+    if link and targets.size and not (0 <= float(targets.min()) and float(targets.max()) <= 1):
+        raise DataError(f"with {loss} targets are probabilities and must lie in 0-1")
+    if link == "softmax" and not bool((abs(targets.sum(axis=1) - 1) < 1e-3).all()):
+        raise DataError(f"with {loss} the targets of a row are probabilities and must sum to 1")

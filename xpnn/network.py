@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
-from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, Activation
+from xpnn.activations import Activation, activation_named, saved_for
 from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, matmul, to_device, to_host, xp_of
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
-from xpnn.losses import LOSSES, Loss, natural_loss
+from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
 
 if TYPE_CHECKING:
     from xpnn.training import Epoch
@@ -40,27 +40,41 @@ class Scaling(NamedTuple):
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
-    """Views into a flat `vector`: W of the first layer, its b, W of the second, ... each in C order."""
-    layers, start = [], 0
+    """Views into a flat `vector`: the W of every layer, in C order, and after them the b of every layer.
+
+    The weights stand first so that what concerns them alone, such as weight decay, is one slice.
+    """
+    layers, start, start_b = [], 0, weight_count(sizes)
     for n_in, n_out in pairwise(sizes):
         W = vector[start : start + n_out * n_in].reshape(n_out, n_in)
-        start += n_out * n_in
-        b = vector[start : start + n_out] if bias else None
-        start += n_out * bias
+        b = vector[start_b : start_b + n_out] if bias else None
         layers.append(Layer(W, b))
+        start, start_b = start + n_out * n_in, start_b + n_out
     return tuple(layers)
 
 
 def forward(
-    layers: Sequence[Layer], activations: Sequence[Activation], x: Array, outputs: Sequence[Array], column: Array
+    layers: Sequence[Layer],
+    activations: Sequence[Activation],
+    x: Array,
+    outputs: Sequence[Array],
+    saved: Sequence[Array],
+    column: Array,
+    masks: Sequence[Array | None],
 ) -> None:
-    """Write each layer's y = f(x W^T + b) into `outputs`. Shapes (n, n_out) each; `column` (n, 1) is scratch."""
+    """Write each layer's y = f(x W^T + b), times its dropout mask if it has one, into `outputs`.
+
+    Shapes: (n, n_out) each output and mask; `column` (n, 1) is scratch. saved[i] is
+    `saved_for(activations[i], outputs[i])`: there `backward` finds what it needs for f'.
+    """
     xp = xp_of(x, column)
-    for layer, activation, y in zip(layers, activations, outputs, strict=True):
+    for layer, activation, y, kept, mask in zip(layers, activations, outputs, saved, masks, strict=True):
         matmul(x, layer.W.T, out=y)
         if layer.b is not None:
             xp.add(y, layer.b, out=y)
-        activation.apply(y, column)
+        activation.apply(y, kept, column)
+        if mask is not None:
+            xp.multiply(y, mask, out=y)
         x = y
 
 
@@ -69,25 +83,32 @@ def backward(
     activations: Sequence[Activation | None],
     x: Array,
     outputs: Sequence[Array],
+    saved: Sequence[Array],
     errors: Sequence[Array],
     deltas: Sequence[Array],
     gradient: Sequence[Layer],
     column: Array,
+    masks: Sequence[Array | None],
+    mask_scale: float,
 ) -> None:
     """Propagate errors[-1] back through the layers and write the gradient.
 
     errors[i] is dL/dy of layer i and deltas[i] is dL/dz = errors[i] * f'(z); an activation of None says that
     the error is dL/dz already. Give the same arrays as `errors` and `deltas`: the delta then takes the error's
     place, and W^T delta goes back, which is the gradient. Give others, and W^T error goes back, which is the
-    rule of Rashid's book. `outputs` are spent.
+    rule of Rashid's book. `masks` are those of `forward`, whose values are 0 or `mask_scale`. `outputs` and `saved`,
+    which `forward` wrote, are spent.
     """
     xp = xp_of(x, column)
     for i in reversed(range(len(layers))):
-        activation, error, delta = activations[i], errors[i], deltas[i]
+        activation, error, delta, mask = activations[i], errors[i], deltas[i], masks[i]
+        if mask is not None:
+            xp.multiply(error, mask, out=error)
+            xp.multiply(outputs[i], 1 / mask_scale, out=outputs[i])  # f' is a function of y before the mask
         if delta is not error:
             xp.copyto(delta, error)
         if activation is not None:
-            activation.backpropagate(delta, outputs[i], column)
+            activation.backpropagate(delta, saved[i], column)
         grad_W, grad_b = gradient[i]
         matmul(delta.T, outputs[i - 1] if i else x, out=grad_W)
         if grad_b is not None:
@@ -109,11 +130,12 @@ class MLP:
     """A multilayer perceptron, on one device.
 
     sizes:        units of each layer from the inputs to the outputs, such as [784, 200, 10].
-    hidden:       activation of the hidden layers: relu, sigmoid, tanh or identity; one name, or one a layer.
+    hidden:       activation of the hidden layers, such as "relu" or "elu:0.5" (docs/activations.md); one, or one a
+                  layer.
     output:       activation of the output layer: softmax or any of the others.
-    loss:         cross-entropy, binary-cross-entropy or squared-error; None: the one made for `output`.
+    loss:         such as "cross-entropy" or "huber:0.5" (docs/losses.md); None: the one made for `output`.
     bias:         whether layers have biases.
-    initializer:  see `xpnn.initializers`; None: he-normal below relu, glorot-uniform below the rest.
+    initializer:  see `xpnn.initializers`; None: the usual one for each layer's activation.
     scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
     target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
     labels:       names of the classes, one an output, printable.
@@ -148,8 +170,8 @@ class MLP:
         if len(self.hidden) != depth:
             raise ValueError(f"{depth} hidden layers but {len(self.hidden)} hidden activations")
         for name in self.hidden:
-            _check_choice("hidden activation", name, HIDDEN_ACTIVATIONS)
-        _check_choice("output activation", output, ACTIVATIONS)
+            activation_named(name, hidden=True)
+        activation_named(output)
         _check_choice("dtype", dtype, ("float32", "float64"))
         if initializer is not None:
             _check_choice("initializer", initializer, INITIALIZERS)
@@ -157,7 +179,7 @@ class MLP:
         self.loss = natural_loss(output) if loss is None else loss
         self.scaling = Scaling(*_finite_pair("scaling", "(factor, offset)", scaling))
         self.target_range = _finite_pair("target_range", "the lower first", target_range)
-        _check_loss(self.loss, output, self.target_range)
+        check_loss(self.loss, output, self.target_range)
         if labels is not None:
             _check_labels(tuple(map(str, labels)), self.sizes[-1])
         self.device = Device.named(device)
@@ -168,6 +190,7 @@ class MLP:
             self.parameters: Array = self.xp.zeros(count, dtype=dtype)
             # After the parameters: where these are too many, memory is short before a name for each output is made.
             self.labels = tuple(map(str, range(self.sizes[-1]) if labels is None else labels))
+            self.weights: Array = self.parameters[: weight_count(self.sizes)]
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
 
@@ -185,12 +208,12 @@ class MLP:
     @property
     def activations(self) -> tuple[Activation, ...]:
         """One a layer, the output's last."""
-        return tuple(ACTIVATIONS[name] for name in (*self.hidden, self.output))
+        return tuple(activation_named(name) for name in (*self.hidden, self.output))
 
     @property
     def loss_function(self) -> Loss:
-        """The entry of LOSSES that `loss` names."""
-        return LOSSES[self.loss]
+        """What `loss` names."""
+        return loss_named(self.loss)
 
     def codes(self) -> Array:
         """(n_out, n_out): row k is what the outputs should be for class k, made from `target_range`."""
@@ -236,8 +259,9 @@ class MLP:
         if x.dtype.kind == "u":
             pixels, x = x, xp.empty(x.shape, dtype=self.dtype)
             scale_pixels(pixels, self.scaling, out=x)
-        outputs = [xp.empty((n, size), dtype=self.dtype) for size in self.sizes[1:-1]]
-        forward(self.layers, self.activations, x, [*outputs, result], xp.empty((n, 1), dtype=self.dtype))
+        outputs = [*(xp.empty((n, size), dtype=self.dtype) for size in self.sizes[1:-1]), result]
+        saved, no_masks = list(map(saved_for, self.activations, outputs)), [None] * len(outputs)
+        forward(self.layers, self.activations, x, outputs, saved, xp.empty((n, 1), dtype=self.dtype), no_masks)
 
     def predict(self, inputs: Any) -> Array:
         """The class of each row, int64 (n,) (0-d for one row): the output that is largest. See `query`.
@@ -282,7 +306,7 @@ class MLP:
         targets = to_device(targets, self.device)
         if not is_labels:
             targets = _finite(as_floats(targets, self.dtype), "targets")
-            _check_probabilities(targets, self.loss)
+            check_probabilities(targets, self.loss)
             return targets
         low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
         if low < 0 or high >= n_out:
@@ -294,9 +318,14 @@ class MLP:
         return f"MLP({list(self.sizes)}, hidden={hidden!r}, output={self.output!r}, device='{self.device}')"
 
 
+def weight_count(sizes: Sequence[int]) -> int:
+    """How many weights a net of these sizes has, its biases not counted."""
+    return sum(n_out * n_in for n_in, n_out in pairwise(sizes))
+
+
 def parameter_count(sizes: Sequence[int], bias: bool) -> int:
     """How many weights and biases a net of these sizes has."""
-    return sum(n_out * (n_in + bias) for n_in, n_out in pairwise(sizes))
+    return weight_count(sizes) + bias * sum(sizes[1:])
 
 
 def _is_whole(size: Any) -> bool:
@@ -324,20 +353,6 @@ def _finite_pair(name: str, meaning: str, values: Sequence[float]) -> tuple[floa
     return pair
 
 
-def _check_loss(loss: str, output: str, target_range: tuple[float, float]) -> None:
-    _check_choice("loss", loss, LOSSES)
-    link = LOSSES[loss].link
-    if link not in (None, output):
-        raise ValueError(
-            f"the loss {loss} goes with {link} outputs only; set output to {link}, or loss to {natural_loss(output)}"
-        )
-    low, high = target_range
-    if not low < high:
-        raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
-    if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
-        raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
-
-
 def _finite(rows: Array, name: str) -> Array:
     """The rows as they are. Raises DataError naming the first one that isn't finite throughout."""
     finite = xp_of(rows).isfinite(rows)
@@ -346,11 +361,3 @@ def _finite(rows: Array, name: str) -> Array:
         problem = f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
         raise DataError(f"{problem}: correct them, or leave the row out")
     return rows
-
-
-def _check_probabilities(targets: Array, loss: str) -> None:
-    link = LOSSES[loss].link
-    if link and targets.size and not (0 <= float(targets.min()) and float(targets.max()) <= 1):
-        raise DataError(f"with {loss} targets are probabilities and must lie in 0-1")
-    if link == "softmax" and not bool((abs(targets.sum(axis=1) - 1) < 1e-3).all()):
-        raise DataError(f"with {loss} the targets of a row are probabilities and must sum to 1")

@@ -16,18 +16,24 @@ from typing import Any
 
 from xpnn.backend import Device
 from xpnn.network import MLP
-from xpnn.optimizers import OPTIMIZERS, Optimizer
+from xpnn.optimizers import OPTIMIZERS, Optimizer, settings_of
 from xpnn.samples import Samples
 from xpnn.schedules import scheduled
 from xpnn.training import Epoch, train
 
+WITH_MOMENTUM = [name for name in OPTIMIZERS if "momentum" in settings_of(name)]
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings but the data, the device and the seed; the names are those of `MLP` and `train`."""
+    """All settings but the data, the device and the seed; the names are those of `MLP` and `train`.
+
+    warmup:   the share of the run's steps, in [0, 1), that lead up to the learning rate.
+    momentum: None is the optimizer's own.
+    """
 
     hidden_sizes: tuple[int, ...] = (200,)
-    hidden: str = "relu"
+    hidden: str | tuple[str, ...] = "relu"
     output: str = "softmax"
     loss: str | None = None
     bias: bool = True
@@ -38,11 +44,14 @@ class Recipe:
     optimizer: str = "adam"
     learning_rate: float = 0.004
     schedule: str = "linear"
-    momentum: float = 0.0
+    warmup: float = 0.0
+    momentum: float | None = None
     batch_size: int = 32
     epochs: int = 10
     shuffle: bool = True
     error_rule: str = "gradient"
+    class_weight: str | tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
 
     def network(self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0) -> MLP:
         """A new net with an output for each label. Raises what `MLP` raises."""
@@ -63,9 +72,14 @@ class Recipe:
 
     def make_optimizer(self, n: int) -> Optimizer:
         """The optimizer for a run on n rows. Raises ValueError for settings that can't work."""
-        steps = self.epochs * math.ceil(n / self.batch_size)
-        settings = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
-        return OPTIMIZERS[self.optimizer](scheduled(self.schedule, self.learning_rate, steps), **settings)
+        steps = max(1, self.epochs * math.ceil(n / self.batch_size))
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup must lie in [0, 1), not {self.warmup}")
+        schedule = scheduled(self.schedule, self.learning_rate, steps, warmup_steps=int(self.warmup * steps))
+        settings = {} if self.momentum is None else {"momentum": self.momentum}
+        if not settings.keys() <= settings_of(self.optimizer).keys():
+            raise ValueError(f"{self.optimizer} takes no momentum: choose from {', '.join(WITH_MOMENTUM)}")
+        return OPTIMIZERS[self.optimizer](schedule, **settings)
 
     def train(self, net: MLP, samples: Samples, *, seed: int = 0, **options: Any) -> Iterator[Epoch]:
         """`xpnn.train` with the recipe's settings; `options` are its others (validation, progress)."""
@@ -78,6 +92,8 @@ class Recipe:
             shuffle=self.shuffle,
             seed=seed,
             error_rule=self.error_rule,
+            class_weight=self.class_weight,
+            label_smoothing=self.label_smoothing,
             **options,
         )
 

@@ -5,13 +5,14 @@ Pixels stay uint8, a quarter of float32's memory; the network scales them when i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import as_array
+from xpnn.backend import as_array, to_host
 from xpnn.errors import DataError
 
 
@@ -21,16 +22,20 @@ class Samples:
 
     inputs:  (n, n_in), uint8 pixels 0-255 or floats.
     targets: (n,) int64 class labels from 0, or (n, n_out) floats; None where only inputs are known.
+    weights: (n,) numbers, how much each row's loss counts; None: all the same.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None = None
+    weights: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.ndim != 2:
             raise DataError(f"inputs must have shape (n, n_in), not {self.inputs.shape}")
         if self.targets is not None and len(self.targets) != len(self.inputs):
             raise DataError(f"{len(self.inputs)} inputs but {len(self.targets)} targets: one target a row is needed")
+        if self.weights is not None:
+            _check_weights(self.weights, len(self.inputs))
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -46,7 +51,8 @@ class Samples:
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:
         """The samples at `rows`, in that order."""
-        return Samples(self.inputs[rows], None if self.targets is None else self.targets[rows])
+        targets, weights = (None if part is None else part[rows] for part in (self.targets, self.weights))
+        return Samples(self.inputs[rows], targets, weights)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Set aside a `fraction` of the rows at random; labels keep their shares (stratified).
@@ -67,6 +73,44 @@ class Samples:
             raise ValueError(f"a fraction of {fraction} of {len(self)} rows leaves one part empty")
         aside[shuffled[(np.arange(count) * len(self)) // count]] = True
         return self.take(~aside), self.take(aside)
+
+
+def _check_weights(weights: NDArray[Any], n: int) -> None:
+    if weights.shape != (n,) or weights.dtype.kind not in "biuf":
+        raise DataError(f"weights must be {n} numbers, one a row, not {weights.dtype} of shape {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise DataError("weights must be finite numbers, and none below 0")
+    if n and not weights.any():
+        raise DataError("the weights are all 0: at least one row must count")
+
+
+def row_weights(
+    samples: Samples, classes: int, class_weight: str | Sequence[float] | None
+) -> NDArray[np.float64] | None:
+    """How much each row counts, float64 (n,): its own weight times its class's; None where neither is given.
+
+    class_weight: a number for each class, or "balanced": n / (classes * rows of the class), so that all classes
+    that occur count the same (King and Zeng, 2001).
+    Raises ValueError for class weights that can't be, DataError where nothing is left that counts.
+    """
+    own = None if samples.weights is None else samples.weights.astype(np.float64)
+    if class_weight is None:
+        return own
+    labels = None if samples.targets is None else to_host(samples.targets)
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "biu":
+        raise ValueError("class_weight needs class labels as targets")
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"unknown class_weight {class_weight!r}: give 'balanced', or a number for each class")
+        counts = np.bincount(labels, minlength=classes)
+        factors = np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
+    else:
+        factors = np.asarray(class_weight, dtype=np.float64)
+        if factors.shape != (classes,) or not (np.isfinite(factors).all() and (factors >= 0).all()):
+            raise ValueError(f"class_weight must be {classes} finite numbers of 0 or more, one a class")
+    weights: NDArray[np.float64] = factors[labels] * (1.0 if own is None else own)
+    _check_weights(weights, len(samples))
+    return weights
 
 
 @dataclass(frozen=True)

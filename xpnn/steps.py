@@ -19,10 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from xpnn.activations import Activation
+from xpnn.activations import Activation, saved_for
+from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, take, xp_of
+from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP, backward, forward, layers_of, scale_pixels
 from xpnn.optimizers import Optimizer
+from xpnn.regularization import NONE, Regularization, Regularizer
 
 
 class Step(Protocol):
@@ -32,14 +35,26 @@ class Step(Protocol):
     rows: int
     updates: int
 
-    def begin_epoch(self, table: Array) -> None:
-        """Start an epoch: `table` (updates of the epoch, coefficients) is the optimizer's, in order; totals are 0."""
+    def begin_epoch(self, first: int, table: Array) -> None:
+        """Start an epoch whose first update is number `first` of the run, from 0; totals are 0.
+
+        table: (updates of the epoch, columns), what changes from update to update; see `xpnn.training`.
+        """
 
     def __call__(self, rows: Array) -> None:
         """Learn from these rows, int64 (n,), n <= self.rows."""
 
     def totals(self) -> tuple[float, int | None]:
-        """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device."""
+        """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device.
+
+        Weighted losses come over the mean weight of all rows: their sum over n is then the weighted mean.
+        """
+
+    def finite_updates(self) -> int:
+        """How many updates of the epoch had a finite loss before the first that had not. Waits for the device."""
+
+    def end_epoch(self) -> None:
+        """Leave the net with the parameters that it is to be used with."""
 
 
 class Buffers(NamedTuple):
@@ -49,17 +64,28 @@ class Buffers(NamedTuple):
     x: Array  # (n, n_in)
     labels: Array  # (n,) int64
     t: Array  # (n, n_out)
+    weights: Array  # (n, 1)
     outputs: Sequence[Array]  # y of each layer, (n, units)
+    saved: Sequence[Array]  # what each activation keeps for its derivative: outputs[i] itself, or (arrays, n, units)
     errors: Sequence[Array]  # dL/dy of each layer, (n, units)
     deltas: Sequence[Array]  # dL/dz of each layer; `errors` itself where the gradient is wanted
-    scratch: Array  # (n, n_out)
+    scratch: Array  # (SCRATCH, n, n_out), the loss's
     column: Array  # (n, 1)
     predicted: Array  # (n,) int64
     hits: Array  # (n,) bool
+    masks: Sequence[Array | None]  # dropout mask of each layer, (n, units)
 
     def head(self, n: int) -> Buffers:
         """The first n rows of every buffer."""
-        return Buffers(*(part[:n] if hasattr(part, "shape") else [array[:n] for array in part] for part in self))
+
+        def rows(part: Array) -> Array:
+            if part is None:
+                return None
+            if not hasattr(part, "shape"):
+                return list(map(rows, part))
+            return part[:n] if part.ndim == 1 else part[..., :n, :]
+
+        return Buffers(*map(rows, self))
 
 
 class ReferenceStep:
@@ -68,6 +94,12 @@ class ReferenceStep:
     inputs, targets: the training rows on the net's device, as `MLP.place_inputs` and `place_targets` give them.
     error_rule:      "gradient", or "book": hidden errors come from the raw output error, without the output's
                      derivative, as in Rashid, Make Your Own Neural Network, 2016.
+    regularization:  penalties, dropout, noise, norms; see there.
+    average_decay:   d of the average of the parameters, a <- d a + (1 - d) p, corrected for its start at zero as
+                     Adam's moments are; between epochs the net has the average. 0: no average.
+    weights:         (rows, 1) of the net's dtype there, how much each row counts; None: all the same.
+    label_smoothing: see `xpnn.losses.smoothed`.
+    seed:            of dropout and noise.
     """
 
     name = "reference"
@@ -80,24 +112,39 @@ class ReferenceStep:
         inputs: Array,
         targets: Array,
         batch_size: int,
+        *,
         error_rule: str = "gradient",
+        regularization: Regularization = NONE,
+        average_decay: float = 0.0,
+        weights: Array | None = None,
+        label_smoothing: float = 0.0,
+        seed: int = 0,
     ) -> None:
         xp = xp_of(net.parameters, inputs, targets)
         self.net, self.optimizer, self.inputs, self.targets = net, optimizer, inputs, targets
+        self.loss_function = net.loss_function
+        self.codes = smoothed(net.codes(), self.loss_function, label_smoothing)
+        if targets.ndim > 1:
+            self.targets = smoothed(targets, self.loss_function, label_smoothing)
+        self.weights = weights
+        self.mean_weight = 1.0 if weights is None else float(weights.astype("float64").sum()) / len(weights)
         self.rows = min(batch_size, len(inputs))
         self.activations = net.activations
         self.backward_activations: list[Activation | None] = list(net.activations)
-        if net.loss_function.link:
+        if self.loss_function.link:
             self.backward_activations[-1] = None  # the loss gives dL/dz
         self.gradient = xp.zeros_like(net.parameters)
         self.gradient_layers = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
-        self.codes = net.codes()
+        self.regularizer = Regularizer(regularization, net, self.gradient, self.rows, seed)
+        self.average = ParameterAverage(net.parameters) if average_decay else None
         self.buffers = {self.rows: self._make_buffers(error_rule)}
         self.loss = xp.zeros((), dtype=net.dtype)
         self.total_loss = xp.zeros((), dtype="float64")
         self.batch_hits = xp.zeros((), dtype="int64")
         self.total_hits = xp.zeros((), dtype="int64")
+        self.is_finite = xp.zeros((), dtype="bool")
+        self.finite_count = xp.zeros((), dtype="int64")
         self.position = xp.zeros(1, dtype="int64")  # this update's row of the table
         self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
         self.coefficients: Sequence[Array] = ()
@@ -105,33 +152,55 @@ class ReferenceStep:
     def _make_buffers(self, error_rule: str) -> Buffers:
         xp, n, sizes, dtype = self.net.xp, self.rows, self.net.sizes, self.net.dtype
         errors = [xp.empty((n, size), dtype=dtype) for size in sizes[1:]]
+        outputs = [xp.empty_like(error) for error in errors]
         return Buffers(
             pixels=xp.empty((n, sizes[0]), dtype="uint8"),
             x=xp.empty((n, sizes[0]), dtype=dtype),
             labels=xp.empty(n, dtype="int64"),
             t=xp.empty((n, sizes[-1]), dtype=dtype),
-            outputs=[xp.empty_like(error) for error in errors],
+            weights=xp.empty((n, 1), dtype=dtype),
+            outputs=outputs,
+            saved=list(map(saved_for, self.activations, outputs)),
             errors=errors,
             deltas=errors if error_rule == "gradient" else [xp.empty_like(error) for error in errors],
-            scratch=xp.empty_like(errors[-1]),
+            scratch=xp.empty((SCRATCH, n, sizes[-1]), dtype=dtype),
             column=xp.empty((n, 1), dtype=dtype),
             predicted=xp.empty(n, dtype="int64"),
             hits=xp.empty(n, dtype="bool"),
+            masks=self.regularizer.masks,
         )
 
-    def begin_epoch(self, table: Array) -> None:
+    def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
         self.table = table
         self.row = self.net.xp.empty_like(table[:1])
         self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
-        for counter in (self.position, self.total_loss, self.total_hits):
+        self.regularizer.begin_epoch(first, len(table))
+        if self.average is not None:
+            self.average.use(False)
+        for counter in (self.position, self.total_loss, self.total_hits, self.finite_count):
             counter.fill(0)
+
+    def end_epoch(self) -> None:
+        """See Step."""
+        if self.average is not None:
+            self.average.use(True)
 
     def __call__(self, rows: Array) -> None:
         """See Step."""
         buffers = self._buffers_for(len(rows))
         self._gather(rows, buffers)
-        forward(self.net.layers, self.activations, buffers.x, buffers.outputs, buffers.column)
+        self.regularizer.draw(self.position)
+        self.regularizer.disturb(buffers.x)
+        forward(
+            self.net.layers,
+            self.activations,
+            buffers.x,
+            buffers.outputs,
+            buffers.saved,
+            buffers.column,
+            buffers.masks,
+        )
         self._measure(buffers)
         self._differentiate(buffers)
         self._update()
@@ -142,7 +211,7 @@ class ReferenceStep:
         return self.buffers[n]
 
     def _gather(self, rows: Array, buffers: Buffers) -> None:
-        """Copy the batch's inputs, scaled, into x and its targets into t."""
+        """Copy the batch's inputs, scaled, into x, its targets into t, and its rows' weights."""
         if self.inputs.dtype == "uint8":
             take(self.inputs, rows, out=buffers.pixels)
             scale_pixels(buffers.pixels, self.net.scaling, out=buffers.x)
@@ -153,13 +222,21 @@ class ReferenceStep:
             take(self.codes, buffers.labels, out=buffers.t)
         else:
             take(self.targets, rows, out=buffers.t)
+        if self.weights is not None:
+            take(self.weights, rows, out=buffers.weights)
 
     def _measure(self, buffers: Buffers) -> None:
         """The batch's loss and hits, added to the totals; dL/dy, averaged over the rows, into the last error."""
         xp, y, error = self.net.xp, buffers.outputs[-1], buffers.errors[-1]
-        self.net.loss_function.evaluate(y, buffers.t, error, buffers.scratch, self.loss)
+        self.loss_function.evaluate(y, buffers.t, error, buffers.scratch, buffers.column)
         xp.multiply(error, 1 / len(y), out=error)
+        if self.weights is not None:
+            xp.multiply(error, buffers.weights, out=error)
+            xp.multiply(buffers.column, buffers.weights, out=buffers.column)
+        xp.sum(buffers.column, out=self.loss)
         xp.add(self.total_loss, self.loss, out=self.total_loss)
+        xp.isfinite(self.total_loss, out=self.is_finite)
+        xp.add(self.finite_count, self.is_finite, out=self.finite_count)
         if self.targets.ndim == 1:
             xp.argmax(y, axis=1, out=buffers.predicted)
             xp.equal(buffers.predicted, buffers.labels, out=buffers.hits)
@@ -172,17 +249,32 @@ class ReferenceStep:
             self.backward_activations,
             buffers.x,
             buffers.outputs,
+            buffers.saved,
             buffers.errors,
             buffers.deltas,
             self.gradient_layers,
             buffers.column,
+            buffers.masks,
+            self.regularizer.mask_scale,
         )
 
     def _update(self) -> None:
+        xp, net = self.net.xp, self.net
         take(self.table, self.position, out=self.row)
-        self.net.xp.add(self.position, 1, out=self.position)
-        self.optimizer.update(self.gradient, self.state, self.net.parameters, self.coefficients)
+        xp.add(self.position, 1, out=self.position)
+        *coefficients, shrink, mix = self.coefficients
+        self.regularizer.adjust_gradient()
+        if self.optimizer.weight_decay:
+            xp.multiply(net.weights, shrink, out=net.weights)
+        self.optimizer.update(self.gradient, self.state, net.parameters, coefficients)
+        self.regularizer.limit_norms()
+        if self.average is not None:
+            self.average.update(mix)
 
     def totals(self) -> tuple[float, int | None]:
         """See Step."""
-        return float(self.total_loss), int(self.total_hits) if self.targets.ndim == 1 else None
+        return float(self.total_loss) / self.mean_weight, int(self.total_hits) if self.targets.ndim == 1 else None
+
+    def finite_updates(self) -> int:
+        """See Step."""
+        return int(self.finite_count)

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
 from xpnn.errors import DivergenceError
-from xpnn.evaluation import Evaluation, evaluate, place
+from xpnn.evaluation import Evaluation, evaluate, placed
+from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
-from xpnn.samples import Samples
+from xpnn.plateau import ReduceOnPlateau
+from xpnn.regularization import NONE, Regularization
+from xpnn.samples import Samples, row_weights
 from xpnn.steps import ReferenceStep, Step
+
+SECONDS_BETWEEN_LOOKS = 0.2  # at whether the loss is still finite: a look waits for the device
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,12 @@ class Epoch:
     """What one pass over the training rows did.
 
     number:     from 1.
-    loss:       mean of the rows' losses, each measured when its batch was learnt.
+    loss:       mean of the rows' losses, weighted where rows have weights, each measured when its batch was learnt.
     accuracy:   likewise the share of hits; None where the targets are not labels.
     validation: the net after the epoch, on the validation rows; None if there are none.
     seconds:    wall time of the training pass alone.
     step:       name of the train step that ran.
+    rate:       learning rate of its last update.
     """
 
     number: int
@@ -40,6 +48,7 @@ class Epoch:
     validation: Evaluation | None
     seconds: float
     step: str
+    rate: float
 
 
 class Progress(NamedTuple):
@@ -61,81 +70,138 @@ def train(
     shuffle: bool = True,
     seed: int = 0,
     error_rule: str = "gradient",
+    regularization: Regularization = NONE,
+    average_decay: float = 0.0,
+    plateau: ReduceOnPlateau | None = None,
+    class_weight: str | Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `net` in place; yields a record after each epoch. Nothing runs until the first is asked for.
 
-    samples:    the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
-    optimizer:  from `xpnn.optimizers`; None: adam().
-    shuffle:    visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
-    error_rule: "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
-    progress:   called after every step.
+    samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
+    optimizer:       from `xpnn.optimizers`; None: adam().
+    shuffle:         visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
+    seed:            of the shuffles, of dropout and of noise.
+    error_rule:      "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
+    regularization:  penalties, dropout, noise, limits of norms; none unless it is given.
+    average_decay:   between epochs the net has a moving average of its parameters (see `xpnn.averaging`); 0: it hasn't.
+    plateau:         lowers the learning rate when the loss (of `validation`, if there is one) no longer falls.
+    class_weight:    a number for each class that its rows' losses count, beside the samples' own weights, or
+                     "balanced" for numbers that make all classes count the same (see `xpnn.samples.row_weights`).
+    label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
+                     `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
+    progress:        called after every step.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
-    course of the run, DivergenceError when the loss or a parameter stops being a finite number.
+    course of the run, DivergenceError as soon as the loss or a parameter is seen to be no finite number; the net
+    then has the parameters with which that epoch began.
     """
-    _check_options(epochs, batch_size, seed, error_rule)
+    _check_options(epochs, batch_size, seed, error_rule, average_decay)
+    check_smoothing(net.loss, label_smoothing)
     chosen = adam() if optimizer is None else optimizer
     if not isinstance(chosen, Optimizer):
         raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     with net.device.active():
-        inputs, targets = place(net, samples, "train on")
-        n, updates = len(inputs), math.ceil(len(inputs) / batch_size)
-        watched = None if validation is None else place(net, validation, "validate on")
-        step: Step = ReferenceStep(net, chosen, inputs, targets, batch_size, error_rule)
+        samples = placed(net, samples, "train on")
+        watched = None if validation is None else placed(net, validation, "validate on")
+        n, updates = len(samples), math.ceil(len(samples) / batch_size)
+        weights = row_weights(samples, net.sizes[-1], class_weight)
+        step: Step = ReferenceStep(
+            net,
+            chosen,
+            samples.inputs,
+            samples.targets,
+            batch_size,
+            error_rule=error_rule,
+            regularization=regularization,
+            average_decay=average_decay,
+            weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=net.dtype),
+            label_smoothing=label_smoothing,
+            seed=seed,
+        )
 
     def run() -> Iterator[Epoch]:
+        factor = 1.0  # of the schedule's rates
         for number in range(1, epochs + 1):
+            first = (number - 1) * updates
             with net.device.active():
                 started = time.perf_counter()
-                step.begin_epoch(_coefficient_table(net, chosen, (number - 1) * updates, updates))
-                loss, hits = _run_epoch(step, _order(net, n, seed if shuffle else None, number), number, progress)
+                before = net.parameters.copy()
+                steps = np.arange(first, first + updates, dtype=np.float64)
+                rates = factor * chosen.schedule(steps)
+                table = update_table(chosen, steps, rates, average_decay)
+                step.begin_epoch(first, net.xp.asarray(as_floats(table, net.dtype)))
+                _run_epoch(step, shuffled_order(net, n, seed if shuffle else None, number), number, progress)
+                step.end_epoch()
+                loss, hits = step.totals()
                 seconds = time.perf_counter() - started
-                _check_finite(net, number, loss / n)
+                _check_finite(net, step, before, number, rates)
                 measured = None if watched is None else evaluate(net, watched)
-            yield Epoch(number, loss / n, None if hits is None else hits / n, measured, seconds, step.name)
+            if plateau is not None:
+                factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
+            accuracy = None if hits is None else hits / n
+            yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
 
     return run()
 
 
-def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str) -> None:
+def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, average_decay: float) -> None:
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be 1 or more, not {value}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
+    if not 0 <= average_decay < 1:
+        raise ValueError(f"average_decay must lie in [0, 1), not {average_decay}")
     if error_rule not in ("gradient", "book"):
         raise ValueError(f"unknown error_rule {error_rule!r}: choose from gradient, book")
 
 
-def _check_finite(net: MLP, epoch: int, loss: float) -> None:
-    if not (math.isfinite(loss) and bool(net.xp.isfinite(net.parameters).all())):
-        raise DivergenceError(
-            f"training diverged in epoch {epoch}: its loss is {loss:g}; try a learning rate ten times smaller"
-        )
+def _check_finite(net: MLP, step: Step, before: Array, epoch: int, rates: NDArray[np.float64]) -> None:
+    """Take back an epoch that left the finite numbers, and say where it did."""
+    finite = step.finite_updates()
+    if finite == len(rates) and bool(net.xp.isfinite(net.parameters).all()):
+        return
+    net.parameters[...] = before
+    found = min(finite, len(rates) - 1)  # the update before it may have done the harm
+    rate = rates[max(0, found - 1)]
+    raise DivergenceError(
+        f"training diverged in epoch {epoch}, step {found + 1} of {len(rates)}: the loss is no longer a finite number; "
+        f"the learning rate of {rate:.3g} is likely too large: try {rate / 10:.1g}, a warm-up or a limit on the "
+        "gradient's norm, and see that the inputs are scaled to about -1 to 1 "
+        "(the net has the weights from before this epoch)"
+    )
 
 
-def _run_epoch(
-    step: Step, order: Array, number: int, progress: Callable[[Progress], None] | None
-) -> tuple[float, int | None]:
-    """One pass over the rows; returns the totals of loss and hits."""
+def _run_epoch(step: Step, order: Array, number: int, progress: Callable[[Progress], None] | None) -> None:
+    """One pass over the rows, broken off when the loss is seen to be no finite number."""
+    next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
     # A net that diverges overflows before it is found out; the check after the epoch speaks, not NumPy's warnings.
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(order), step.rows):
             step(order[start : start + step.rows])
             if progress is not None:
                 progress(Progress(number, min(start + step.rows, len(order)), step.totals))
-        return step.totals()
+            if time.monotonic() > next_look:
+                if not math.isfinite(step.totals()[0]):
+                    return
+                next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
 
 
-def _order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
+def shuffled_order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
     """The epoch's row numbers on the net's device. They depend on (seed, epoch) alone, so any epoch can be redone."""
     order = np.arange(n) if seed is None else np.random.default_rng([2, seed, epoch]).permutation(n)
     return net.xp.asarray(order)
 
 
-def _coefficient_table(net: MLP, optimizer: Optimizer, first: int, updates: int) -> Array:
-    """(updates, coefficients) on the net's device: the optimizer's changing numbers for each update of an epoch."""
-    steps = np.arange(first, first + updates, dtype=np.float64)
-    table = np.stack(optimizer.coefficients(steps, optimizer.schedule(steps)), axis=1)
-    return net.xp.asarray(as_floats(table, net.dtype))
+def update_table(
+    optimizer: Optimizer, steps: NDArray[np.float64], rates: NDArray[np.float64], average_decay: float = 0.0
+) -> NDArray[np.float64]:
+    """(updates, columns): the numbers that change from update to update, for the updates numbered `steps` from 0.
+
+    The columns are the optimizer's coefficients, what weight decay leaves of a weight, and the share that the
+    parameters have in their average.
+    """
+    shrink, mix = 1 - rates * optimizer.weight_decay, mixes(average_decay, steps)
+    return np.stack([*optimizer.coefficients(steps, rates), shrink, mix], axis=1)

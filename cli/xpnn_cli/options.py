@@ -26,6 +26,11 @@ def size_list(ctx: click.Context, parameter: click.Parameter, value: str | None)
     return tuple(int(part) for part in parts)
 
 
+def name_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | tuple[str, ...] | None:
+    """One name, or several with commas between. What names there are is for the network to say."""
+    return tuple(part.strip() for part in value.split(",")) if value and "," in value else value
+
+
 def device_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     """auto, cpu, cuda or cuda:N; whether it is there is found out later."""
     if not Device.is_name(value):

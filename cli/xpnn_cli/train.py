@@ -11,18 +11,28 @@ from typing import Any
 import click
 
 import xpnn
-from xpnn.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from xpnn.activations import HIDDEN_ACTIVATIONS
 from xpnn.data import MOST_CLASSES
-from xpnn.losses import LOSSES, natural_loss
-from xpnn.optimizers import OPTIMIZERS
-from xpnn.recipes import RECIPES, Recipe
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, print_json, size_list, writable
+from xpnn.losses import LOSSES, check_smoothing, natural_loss
+from xpnn.names import choices
+from xpnn.optimizers import OPTIMIZERS, settings_of
+from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
+from xpnn.schedules import SCHEDULES
+from xpnn_cli.options import (
+    chosen_device,
+    device_option,
+    finite,
+    json_option,
+    name_list,
+    print_json,
+    size_list,
+    writable,
+)
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 
 POSITIVE = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-USUAL_RATES = {"adam": 0.001, "sgd": 0.1}  # where --optimizer names another one than the recipe
 
 
 def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # noqa: A002 - Click's own name for it
@@ -51,10 +61,18 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     callback=size_list,
     help='Units of the hidden layers, such as 300,100; "" for none.',
 )
-@_setting("--activation", "hidden", type=click.Choice(sorted(HIDDEN_ACTIVATIONS)), help="Of the hidden layers.")
-@_setting("--output", type=click.Choice(sorted(ACTIVATIONS)), help="Activation of the output layer.")
+@_setting(
+    "--activation",
+    "hidden",
+    metavar="NAME[,NAME...]",
+    callback=name_list,
+    help=f"Of the hidden layers; one, or one for each. {choices(HIDDEN_ACTIVATIONS)}; a number may follow, as shown.",
+)
+@_setting("--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones.")
 @click.option(
-    "--loss", type=click.Choice(sorted(LOSSES)), help="What training lowers.  [default: the one made for the output]"
+    "--loss",
+    metavar="NAME",
+    help=f"What training lowers: {choices(LOSSES)}.  [default: the one made for the output]",
 )
 @_setting("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), help="How the weights follow the gradient.")
 @_setting(
@@ -62,17 +80,34 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     "learning_rate",
     type=click.FloatRange(min=0, min_open=True),
     callback=finite,
-    help="Learning rate at the start of the run; the default recipe lowers it to 0 in a straight line. Another"
-    " optimizer than the recipe's starts at its own usual rate.",
+    help="Learning rate, the highest of the run. Another optimizer than the recipe's has its own usual rate.",
 )
+@_setting("--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the learning rate changes in the run.")
 @_setting(
+    "--warmup",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of the run's updates in which the learning rate rises from 0 to where the schedule starts.",
+)
+@click.option(
     "--momentum",
     type=click.FloatRange(0, 1, max_open=True),
     callback=finite,
-    help="Share of the last step in the next; for sgd.",
+    help=f"Share of the last step in the next; for {', '.join(WITH_MOMENTUM)}.  [default: the optimizer's own]",
 )
 @_setting("--batch-size", type=POSITIVE, help="Rows an update.")
 @_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
+@click.option(
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="balanced: rare classes count more, so that all count the same.",
+)
+@_setting(
+    "--label-smoothing",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
+    help="Share of a label's certainty that is spread over the classes, such as 0.1.",
+)
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
@@ -137,7 +172,9 @@ def train(
     dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
     dataset, validation = _with_validation(dataset, validation_fraction)
     try:
+        settings.make_optimizer(len(dataset.train))
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
+        check_smoothing(net.loss, settings.label_smoothing)
     except xpnn.XpnnError:
         raise
     except ValueError as error:  # settings that don't go together
@@ -154,10 +191,10 @@ def train(
 def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """The recipe with the user's changes, and with what follows from them where the user doesn't say otherwise."""
     optimizer = changes.get("optimizer", recipe.optimizer)
-    if changes.get("momentum") and optimizer != "sgd":
-        raise click.UsageError(f"--momentum goes with --optimizer sgd; {optimizer} has its own.")
+    if "momentum" in changes and optimizer not in WITH_MOMENTUM:
+        raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
     if optimizer != recipe.optimizer:
-        changes.setdefault("learning_rate", USUAL_RATES[optimizer])
+        changes.setdefault("learning_rate", settings_of(optimizer)["learning_rate"])
     output = changes.get("output", recipe.output)
     if output != recipe.output:
         changes.setdefault("loss", natural_loss(output))

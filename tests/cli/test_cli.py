@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from PIL import Image
 from xpnn_cli import main
 
 import xpnn
+from xpnn.optimizers import OPTIMIZERS
+from xpnn.schedules import SCHEDULES
 
 Run = Callable[..., Result]
 TRAIN_KEYS = {
@@ -102,13 +105,38 @@ def test_options_change_the_recipe(run: Run) -> None:
     assert "validation: 50 of the 200 training rows are set aside" in result.stderr
 
 
+def test_names_with_numbers_and_training_options(run: Run) -> None:
+    options = (
+        "--hidden 20,10 --activation elu:0.5,gelu --loss focal:1.5 --class-weight balanced --label-smoothing 0.05 "
+        "--epochs 12 --limit 300 --json"
+    )
+    found, net = json.loads(run("train", *options.split()).stdout), xpnn.load_model("model.safetensors")
+    assert (net.hidden, net.loss) == (("elu:0.5", "gelu"), "focal:1.5")
+    assert found["test_accuracy"] > 0.5  # chance is 0.1
+    plain = json.loads(run("train", *options.replace("--class-weight balanced", "").split()).stdout)
+    smooth = json.loads(run("train", *options.replace("0.05", "0").split()).stdout)
+    assert len({plain["loss"], smooth["loss"], found["loss"]}) == 3
+
+
 def test_no_hidden_layer(run: Run) -> None:
     assert json.loads(run("train", "--hidden", "", "--epochs", "1", "--json").stdout)["sizes"] == [64, 10]
 
 
-def test_another_optimizer_starts_at_its_usual_rate(run: Run) -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_optimizer_starts_at_its_usual_rate(run: Run, optimizer: str) -> None:
     """At Adam's rate of 0.004 plain gradient descent would stay below 60 %."""
-    assert json.loads(run("train", "--optimizer", "sgd", "--json").stdout)["test_accuracy"] > 0.93
+    assert json.loads(run("train", "--optimizer", optimizer, "--json").stdout)["test_accuracy"] > 0.92
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_schedule_and_warm_up(run: Run, schedule: str) -> None:
+    """The run is that of the library's recipe, to the bit."""
+    run("train", "--schedule", schedule, "--warmup", "0.3", "--epochs", "2", "--out", "m", "--device", "cpu")
+    data, recipe = xpnn.load("digits"), xpnn.recipes.RECIPES["default"]
+    recipe = dataclasses.replace(recipe, schedule=schedule, warmup=0.3, epochs=2)
+    net = recipe.network(64, data.labels)
+    list(recipe.train(net, data.train))
+    np.testing.assert_array_equal(xpnn.load_model("m").parameters, net.parameters)
 
 
 def test_seed_recipe(run: Run) -> None:
@@ -147,10 +175,23 @@ def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
         ("--hidden 0", "not a list of whole numbers"),
         ("--hidden ²", "not a list of whole numbers"),
         ("--device gpu", "'gpu' is not one of auto, cpu, cuda, cuda:N"),
-        ("--activation softmax", "'softmax' is not one of"),
+        ("--activation softmax", "unknown hidden activation 'softmax': choose from elu[:1], gelu,"),
+        ("--activation relu,tanh", "1 hidden layers but 2 hidden activations"),
+        ("--activation elu:x", "'x' is not a number; write alpha as in elu:1"),
+        ("--output sofmax", "unknown output activation 'sofmax': choose from"),
+        ("--loss huber:0", "huber's delta must be a positive number"),
+        ("--loss mse", "unknown loss 'mse': choose from absolute-error"),
+        ("--label-smoothing 1", "not in the range"),
+        ("--label-smoothing nan", "not a finite number"),
+        ("--output tanh --label-smoothing 0.1", "goes with losses of probabilities"),
+        ("--class-weight heavy", "'heavy' is not"),
         ("--loss binary-cross-entropy", "goes with sigmoid outputs only"),
         ("--output tanh --loss cross-entropy", "goes with softmax outputs only"),
-        ("--momentum 0.9", "--momentum goes with --optimizer sgd"),
+        ("--momentum 0.9", "--momentum goes with --optimizer momentum, nesterov, rmsprop, sgd; not with adam."),
+        ("--momentum 0 --optimizer nesterov", "nesterov needs a momentum"),
+        ("--schedule cosin", "'cosin' is not one of 'constant', 'cosine'"),
+        ("--warmup 1", "not in the range"),
+        ("--warmup nan", "not a finite number"),
         ("--momentum 1.0 --optimizer sgd", "not in the range"),
         ("--lr 0", "not in the range"),
         ("--lr nan", "nan is not a finite number"),

@@ -1,0 +1,83 @@
+"""The history of a run: each epoch as a plain record, kept as lines of JSON in a file.
+
+One record is one line of `metrics.jsonl`, written as soon as its epoch has ended, so that a run that is broken off
+leaves what it has done, and other programs can watch it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from xpnn.errors import DataError, XpnnError
+from xpnn.errors import Path as PathLike
+from xpnn.training import Epoch
+
+FILE_NAME = "metrics.jsonl"
+Record: TypeAlias = dict[str, Any]
+
+
+def record_of(epoch: Epoch) -> Record:
+    """The numbers of an epoch by name; those of the validation rows are called validation_loss and so on.
+
+    What is not finite, such as the validation loss of a net that has just diverged, is None.
+    """
+    record: Record = {"epoch": epoch.number, "loss": epoch.loss}
+    if epoch.accuracy is not None:
+        record["accuracy"] = epoch.accuracy
+    if epoch.validation is not None:
+        scores = epoch.validation.scores()
+        record |= {f"validation_{name}": value if math.isfinite(value) else None for name, value in scores.items()}
+    return record | {"learning_rate": epoch.rate, "seconds": epoch.seconds, "step": epoch.step}
+
+
+def recorded(epochs: Iterable[Epoch], path: PathLike) -> Iterator[Epoch]:
+    """The epochs as they come, each appended to a new file at `path`; one that was there is replaced.
+
+    Raises XpnnError if the file can't be written.
+    """
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            for epoch in epochs:
+                file.write(json.dumps(record_of(epoch), allow_nan=False) + "\n")
+                file.flush()
+                yield epoch
+    except OSError as error:
+        raise XpnnError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def read_history(path: PathLike) -> list[Record]:
+    """The records in a file that `recorded` wrote, or in the run's folder; a last line that was cut off is left out.
+
+    Raises DataError, naming the line, for a file that is missing or no such history.
+    """
+    file = Path(path)
+    file = file / FILE_NAME if file.is_dir() else file
+    try:
+        lines = file.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        problem = f"can't be read ({error.strerror}); give a folder of xpnn train --run, or its {FILE_NAME}"
+        raise DataError(problem, file) from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        record = _read_record(line)
+        if record is not None:
+            records.append(record)
+        elif number == 1 or number < len(lines) or line.endswith(b"\n"):
+            raise DataError(f"this is no record of an epoch; give the {FILE_NAME} of a run", file, line=number)
+    if not records:
+        raise DataError("there is no epoch in it yet", file)
+    return records
+
+
+def _read_record(line: bytes) -> Record | None:
+    """The record in a line; None where there is none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    needed = [record.get("epoch"), record.get("loss")] if isinstance(record, dict) else [None]
+    return record if all(isinstance(value, int | float) and math.isfinite(value) for value in needed) else None

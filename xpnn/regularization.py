@@ -1,0 +1,158 @@
+"""Regularisation: what keeps a net from learning its training rows by heart.
+
+`Regularization` holds the settings; `Regularizer` is what the train step does with them, in place on flat vectors
+and on batches. Biases are never penalised or shrunk: they don't make a net more complicated.
+
+    penalties        l1 sum |w| + l2 / 2 sum w^2, added to the loss; here as their gradients
+    weight decay     is the optimizer's, see `xpnn.optimizers.decoupled`
+    dropout          Srivastava et al., Dropout, 2014; scaled in training, so that a query needs no scale
+    max-norm         ibid., section 5.1: each unit's incoming weights are kept within a ball
+    input noise      Gaussian, for inputs of about unit range; Bishop, Training with noise, 1995
+    gradient clipping   by norm: Pascanu et al., 2013, algorithm 1; by value: Mikolov, 2012
+
+Batch normalisation is not here, see docs/regularization.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from xpnn.backend import Array, take, xp_of
+from xpnn.noise import Mask, Normal, key_table
+
+if TYPE_CHECKING:
+    from xpnn.network import MLP
+
+MOST_DROPOUT = 0.99  # the masks know rates to 1 / 65,536 (xpnn.noise)
+
+
+@dataclass(frozen=True)
+class Regularization:
+    """Settings of the train step; all of them off by default.
+
+    l1, l2:        factors of the penalties on the weights.
+    dropout:       the share of a hidden layer's units that are left out of each update.
+    input_dropout: likewise for the inputs.
+    input_noise:   standard deviation of the Gaussian noise that is added to the inputs, in their unit.
+    max_norm:      the largest Euclidean norm of the weights that come into a unit; 0: no limit.
+    clip_norm:     the gradient is scaled down to this norm where it is larger; 0: no limit.
+    clip_value:    each part of the gradient is kept between minus this and this; 0: no limit.
+
+    Raises ValueError for a value out of its range.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    input_noise: float = 0.0
+    max_norm: float = 0.0
+    clip_norm: float = 0.0
+    clip_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{field.name} must be 0 or a positive number, not {value}")
+            if "dropout" in field.name and value > MOST_DROPOUT:
+                raise ValueError(f"{field.name} must lie between 0 and {MOST_DROPOUT}, not {value}")
+
+
+NONE = Regularization()
+
+
+class Regularizer:
+    """What `settings` mean for one net's train step: random masks and noise, and arithmetic on gradient and weights.
+
+    gradient: (P,), in the net's layout.
+    rows:     the most rows of a batch; the masks have as many.
+    seed:     of masks and noise.
+
+    After its first epoch's beginning nothing here allocates, and nothing asks the device for a value.
+    """
+
+    def __init__(self, settings: Regularization, net: MLP, gradient: Array, rows: int, seed: int) -> None:
+        xp, (n_in, *hidden, _) = net.xp, net.sizes
+        self.settings, self.seed = settings, seed
+        self.weights, self.weight_gradient, self.gradient = net.weights, gradient[: net.weights.size], gradient
+        self.hidden_weights = [layer.W for layer in net.layers[:-1]]
+        rate, input_rate = settings.dropout, settings.input_dropout
+        self.noise = Normal(xp, rows, n_in, net.dtype) if settings.input_noise else None
+        self.input_mask = Mask(xp, rows, n_in, input_rate, net.dtype) if input_rate else None
+        self.hidden_masks = [Mask(xp, rows, units, rate, net.dtype) if rate else None for units in hidden]
+        self.masks: list[Array | None] = [mask and mask.values for mask in self.hidden_masks] + [None]
+        self.mask_scale = next((mask.scale for mask in self.hidden_masks if mask), 1.0)
+        # Each source of random numbers has a stream of its own, which doesn't depend on the others being there.
+        sources = enumerate([self.noise, self.input_mask, *self.hidden_masks])
+        self.sources = [(stream, source) for stream, source in sources if source]
+        self.keys = self.key_row = xp.zeros((1, len(self.sources)), dtype="uint32")
+        self.scratch = xp.empty_like(gradient)
+        self.norm = xp.empty((), dtype=net.dtype)
+        self.norms = [xp.empty((units, 1), dtype=net.dtype) for units in hidden]
+
+    def begin_epoch(self, first: int, updates: int) -> None:
+        """Make the keys of the updates from number `first` of the run on."""
+        if not self.sources:
+            return
+        xp = xp_of(self.gradient)
+        table = key_table(self.seed, [stream for stream, _ in self.sources], first, updates)
+        self.keys, self.key_row = xp.asarray(table), xp.empty_like(self.key_row)
+
+    def draw(self, position: Array) -> None:
+        """Draw the masks and the noise of an update; `position`, int64 (1,), is its number in the epoch."""
+        if self.sources:
+            take(self.keys, position, out=self.key_row)
+        for i, (_, source) in enumerate(self.sources):
+            source.draw(self.key_row[0, i : i + 1])
+
+    def disturb(self, x: Array) -> None:
+        """Noise on the inputs x (n, n_in), and their mask."""
+        xp = xp_of(x)
+        if self.noise is not None:
+            values = self.noise.values[: len(x)]
+            xp.multiply(values, self.settings.input_noise, out=values)
+            xp.add(x, values, out=x)
+        if self.input_mask is not None:
+            xp.multiply(x, self.input_mask.values[: len(x)], out=x)
+
+    def adjust_gradient(self) -> None:
+        """Add the penalties' gradient, and clip."""
+        xp, s, w = xp_of(self.gradient), self.settings, self.weights
+        gradient, scratch = self.weight_gradient, self.scratch[: w.size]
+        if s.l2:
+            xp.multiply(w, s.l2, out=scratch)
+            xp.add(gradient, scratch, out=gradient)
+        if s.l1:
+            xp.sign(w, out=scratch)
+            xp.multiply(scratch, s.l1, out=scratch)
+            xp.add(gradient, scratch, out=gradient)
+        if s.clip_value:
+            xp.clip(self.gradient, -s.clip_value, s.clip_value, out=self.gradient)
+        if s.clip_norm:
+            xp.multiply(self.gradient, self.gradient, out=self.scratch)
+            xp.sum(self.scratch, out=self.norm)
+            self._scale(self.gradient, self.norm, s.clip_norm)
+
+    def limit_norms(self) -> None:
+        """Scale the weights that come into each hidden unit to the largest norm that is allowed."""
+        xp, start = xp_of(self.gradient), 0
+        if not self.settings.max_norm:
+            return
+        for W, norms in zip(self.hidden_weights, self.norms, strict=True):
+            squares = self.scratch[start : start + W.size].reshape(W.shape)
+            xp.multiply(W, W, out=squares)
+            xp.sum(squares, axis=1, keepdims=True, out=norms)
+            self._scale(W, norms, self.settings.max_norm)
+            start += W.size
+
+    @staticmethod
+    def _scale(vectors: Array, squared_norms: Array, limit: float) -> None:
+        """vectors *= min(1, limit / norm); the squared norms are spent."""
+        xp = xp_of(vectors, squared_norms)
+        xp.sqrt(squared_norms, out=squared_norms)
+        xp.maximum(squared_norms, limit, out=squared_norms)
+        xp.divide(limit, squared_norms, out=squared_norms)
+        xp.multiply(vectors, squared_norms, out=vectors)
