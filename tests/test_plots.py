@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from xpnn import MLP, XpnnError, draw_digit, find_learning_rate, load, plot_history, plot_range_test
+from xpnn.history import Record
 from xpnn.plots import digit_png
 
 
@@ -48,7 +49,7 @@ def test_pixels_that_do_not_fill_the_shape() -> None:
         draw_digit(np.zeros(5))
 
 
-RECORDS = [
+RECORDS: list[Record] = [
     {
         "epoch": 1,
         "loss": 2.0,

@@ -72,13 +72,13 @@ class Evaluation:
         }
 
 
-def place(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> tuple[Array, Array]:
-    """(inputs, targets) on the net's device, checked. Raises DataError if they don't fit the net or are none."""
+def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Samples:
+    """The samples on the net's device, checked. Raises DataError if they don't fit the net or are none."""
     samples = Samples.of(samples)
     if samples.targets is None or not len(samples):
-        missing = "are inputs alone" if len(samples) else "are no rows"
-        raise DataError(f"there {missing} to {purpose}: this needs targets")
-    return net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+        problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
+        raise DataError(problem.format(purpose))
+    return Samples(net.place_inputs(samples.inputs), net.place_targets(samples.targets), samples.weights)
 
 
 def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
@@ -87,13 +87,14 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
     Raises DataError if they don't fit the net or there are none.
     """
     with net.device.active():
-        inputs, targets = place(net, samples, "evaluate")
+        samples = placed(net, samples, "evaluate")
+        targets: Array = samples.targets
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
-        codes, weights, deviations = net.codes(), Samples.of(samples).weights, _Deviations(net.sizes[-1])
+        codes, weights, deviations = net.codes(), samples.weights, _Deviations(net.sizes[-1])
         total, counted = 0.0, 0.0
-        for start in range(0, len(inputs), QUERY_ROWS):
+        for start in range(0, len(samples), QUERY_ROWS):
             chunk = slice(start, start + QUERY_ROWS)
-            y, t = net.query(inputs[chunk]), targets[chunk]
+            y, t = net.query(samples.inputs[chunk]), targets[chunk]
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))
             else:
@@ -102,7 +103,7 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
             counts = np.ones(len(y)) if weights is None else weights[chunk].astype(np.float64)
             total, counted = total + float(counts @ _row_losses(net, y, t)), counted + float(counts.sum())
         scores = {} if confusion is not None else deviations.scores(binary=net.output == "sigmoid")
-    return Evaluation(len(inputs), total / counted, confusion, **scores)
+    return Evaluation(len(samples), total / counted, confusion, **scores)
 
 
 def _row_losses(net: MLP, y: Any, t: Any) -> NDArray[np.float64]:

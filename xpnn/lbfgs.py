@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array
-from xpnn.errors import DataError, DivergenceError, XpnnError
-from xpnn.evaluation import evaluate
+from xpnn.errors import DivergenceError, XpnnError
+from xpnn.evaluation import evaluate, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
@@ -53,9 +53,7 @@ def train_lbfgs(
     check_smoothing(net.loss, label_smoothing)
     if epochs < 1:
         raise ValueError(f"epochs must be 1 or more, not {epochs}")
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to train on" if not len(samples) else "training needs targets")
+    samples = placed(net, samples, "train on")
     minimize = _scipy_minimize()
     weights = row_weights(samples, net.sizes[-1], class_weight)
     objective = _Objective(net, samples, regularization, label_smoothing, weights)
@@ -103,8 +101,8 @@ class _Objective:
         self.step = ReferenceStep(
             net,
             Optimizer("gradient", constant(1.0), _gradient_state, lambda steps, rates: (rates,), _keep_gradient),
-            net.place_inputs(samples.inputs),
-            net.place_targets(samples.targets),
+            samples.inputs,
+            samples.targets,
             self.n,
             regularization=regularization,
             weights=None if weights is None else weights[:, None].astype(net.dtype),

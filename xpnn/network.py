@@ -358,7 +358,6 @@ def _finite(rows: Array, name: str) -> Array:
     finite = xp_of(rows).isfinite(rows)
     if not bool(finite.all()):
         row = to_host(finite).all(axis=1).tolist().index(False)
-        raise DataError(
-            f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
-        )
+        problem = f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
+        raise DataError(f"{problem}: correct them, or leave the row out")
     return rows

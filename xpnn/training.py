@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
 from xpnn.errors import DivergenceError
-from xpnn.evaluation import Evaluation, evaluate, place
+from xpnn.evaluation import Evaluation, evaluate, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -103,15 +103,15 @@ def train(
     if not isinstance(chosen, Optimizer):
         raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     with net.device.active():
-        inputs, targets = place(net, samples, "train on")
-        n, updates = len(inputs), math.ceil(len(inputs) / batch_size)
-        watched = None if validation is None else _watched(net, validation)
-        weights = row_weights(Samples.of(samples), net.sizes[-1], class_weight)
+        samples = placed(net, samples, "train on")
+        watched = None if validation is None else placed(net, validation, "validate on")
+        n, updates = len(samples), math.ceil(len(samples) / batch_size)
+        weights = row_weights(samples, net.sizes[-1], class_weight)
         step: Step = ReferenceStep(
             net,
             chosen,
-            inputs,
-            targets,
+            samples.inputs,
+            samples.targets,
             batch_size,
             error_rule=error_rule,
             regularization=regularization,
@@ -144,11 +144,6 @@ def train(
             yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
 
     return run()
-
-
-def _watched(net: MLP, validation: Samples | tuple[Any, Any]) -> Samples:
-    """The validation rows on the net's device, once for all epochs."""
-    return Samples(*place(net, validation, "validate on"), Samples.of(validation).weights)
 
 
 def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, average_decay: float) -> None:

@@ -11,17 +11,20 @@ import os
 import sys
 from typing import Any
 
-import click
+try:
+    import click
 
-from xpnn.errors import XpnnError
-from xpnn_cli.cross_validate import cross_validate
-from xpnn_cli.devices import devices
-from xpnn_cli.draw import draw
-from xpnn_cli.find_lr import find_lr
-from xpnn_cli.plot import plot
-from xpnn_cli.query import query
-from xpnn_cli.test import test
-from xpnn_cli.train import train
+    from xpnn.errors import XpnnError
+    from xpnn_cli.cross_validate import cross_validate
+    from xpnn_cli.devices import devices
+    from xpnn_cli.draw import draw
+    from xpnn_cli.find_lr import find_lr
+    from xpnn_cli.plot import plot
+    from xpnn_cli.query import query
+    from xpnn_cli.test import test
+    from xpnn_cli.train import train
+except KeyboardInterrupt:  # Ctrl-C while NumPy is being loaded
+    sys.exit(130)
 
 
 class _Commands(click.Group):

@@ -70,7 +70,7 @@ def _begins_with_label(path: str, columns: int, n_in: int, labelled: bool | None
     """As the user says, or a header; else as the number of columns suggests, and then stderr tells how it was read."""
     if labelled is not None:
         return labelled
-    if column_names(path)[:1] == ["label"]:
+    if [name.lower() for name in column_names(path)[:1]] == ["label"]:
         return True
     if columns in (n_in, n_in + 1):
         after = "without" if columns == n_in else "after"

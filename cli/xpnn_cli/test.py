@@ -26,12 +26,12 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     n_in, n_out = net.sizes[0], net.sizes[-1]
     if n_out == 1:
         raise xpnn.ModelFileError(f"{model}: this model has one output, a value and no class; ask it with xpnn query")
-    samples = read_samples(data, classes=n_out)
+    samples = read_samples(data, limit=limit, classes=n_out)
     if samples.inputs.shape[1] != n_in:
         problem = f"its rows have {samples.inputs.shape[1]} values, but {model} takes {n_in}"
         raise xpnn.DataError(f"{problem}: name the data that it is for, as in `xpnn test {model} mnist`", data)
     with np.errstate(all="ignore"):
-        found = xpnn.evaluate(net, samples.take(slice(limit)))
+        found = xpnn.evaluate(net, samples)
     refuse_unless_finite(found.loss, model)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()

@@ -346,7 +346,7 @@ def test_query_reads_rows_with_and_without_labels(run: Run, model: str) -> None:
 
 
 def test_query_is_told_whether_there_is_a_label(run: Run, model: str) -> None:
-    names, row = "label," + ",".join(f"p{i}" for i in range(63)), "5" + 63 * ",0"
+    names, row = "Label," + ",".join(f"p{i}" for i in range(63)), "5" + 63 * ",0"
     Path("plain.csv").write_text(f"{row}\n")
     Path("headed.csv").write_text(f"{names}\n{row}\n")
     Path("long.csv").write_text(f"{row},0\n")
@@ -425,7 +425,8 @@ def test_answers_that_are_not_finite_are_refused(run: Run, command: str, output:
 def test_floats_too_large_for_the_network_are_refused(run: Run, model: str, command: str) -> None:
     np.savez("big.npz", x=np.full((30, 64), 1e300), y=np.arange(30) % 3)
     arguments = ["big.npz"] if command == "train" else [model, "big.npz"]
-    assert "of row 0, counted from 0, hold nan, inf or a" in run(command, *arguments, exit_code=1).stderr
+    error = run(command, *arguments, exit_code=1).stderr
+    assert "Error: big.npz: x has a value that is too large (beyond 3.4e38) in row 0, counted from 0\n" in error
 
 
 def test_labels_with_names_of_their_own(run: Run) -> None:
@@ -536,6 +537,13 @@ def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in rest
     assert "Interrupted" in rest
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_while_modules_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")  # found before the real one
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import xpnn_cli"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")

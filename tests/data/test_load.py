@@ -83,8 +83,9 @@ def test_limit_and_test_data(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test)) == (1, 2)
     assert len(read_samples(keras)) == 2  # its test rows
     assert len(read_samples(keras, limit=1)) == 1
-    with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
-        load("digits", limit=0)
+    for reader in (load, read_samples):
+        with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
+            reader("digits", limit=0)
 
 
 def test_image_shape(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ OBJECTS = np.array([None] * 4)
             "x has a value that is not finite .nan or inf. in row 2, counted",
         ),
         ({"x": np.where(X == 0, -np.inf, X), "y": Y}, "x has a value that is not finite .nan or inf. in row 0"),
+        ({"x": X * 1e300, "y": Y}, "x has a value that is too large .beyond 3.4e38. in row 0, counted from 0"),
         ({"x": X, "y": Y[:3]}, "x has 4 rows but y has 3"),
         ({"x": X, "y": Y - 1}, "y has the label -1 in row 0, counted from 0: labels are whole numbers from 0"),
         ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, "y has the label 9223372036854775808 in row 0"),

@@ -74,6 +74,7 @@ def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True,
 
     Raises DataError if the file is missing or damaged, or a label out of range; ValueError if `limit` is less than 1.
     """
+    check_limit(limit)
     train, test, _ = _read(path, limit, labelled)
     samples = train if test is None else test.take(slice(limit))
     if not labelled:

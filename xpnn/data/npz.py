@@ -95,9 +95,11 @@ def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]
         return inputs.astype(np.uint8, copy=False)
     if inputs.dtype.kind != "f":
         raise DataError(f"{name} holds {inputs.dtype}, expected uint8, whole numbers or floats", path)
-    if not np.isfinite(inputs).all():
-        row = int(np.argwhere(~np.isfinite(inputs))[0, 0])
-        raise DataError(f"{name} has a value that is not finite (nan or inf) in row {row}, counted from 0", path)
+    fits = np.abs(inputs) <= np.finfo(np.float32).max  # nan does not
+    if not fits.all():
+        row = int(np.argwhere(~fits)[0, 0])
+        fault = "too large (beyond 3.4e38)" if np.isfinite(inputs[row]).all() else "not finite (nan or inf)"
+        raise DataError(f"{name} has a value that is {fault} in row {row}, counted from 0", path)
     if inputs.min() >= 0 and BRIGHT <= inputs.max() <= 255 and np.array_equal(inputs, np.rint(inputs)):
         return inputs.astype(np.uint8)
     return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False)
