@@ -209,6 +209,8 @@ def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str)
         ({}, np.array([0.5, 1.5]), "don't fit 3 outputs"),
         ({}, np.array(["0", "1"]), "don't fit"),
         ({}, np.array([[0.5, 0.6, 0.7]]), "must sum to 1"),
+        ({}, np.array([[0.5, 0.25, 0.26]]), "must sum to 1"),
+        ({"output": "sigmoid"}, np.array([[0.5, 1, -0.01]]), "must lie in 0-1"),
         ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
         ({}, np.array([[0, 1, 0], [0, np.nan, 0]]), "the targets of row 1, counted from 0, hold nan"),
         ({"output": "identity"}, np.array([[0, 1, 1e39]]), "a number too large for float32"),
