@@ -49,6 +49,7 @@ def test_keys_of_a_run_can_be_taken_up_at_any_step() -> None:
     whole = keys(5, 1, 0, 1000)
     np.testing.assert_array_equal(whole, np.concatenate([keys(5, 1, 0, 7), keys(5, 1, 7, 500), keys(5, 1, 507, 493)]))
     np.testing.assert_array_equal(keys(5, 1, 2**32 - 1, 2)[1:], keys(5, 1, 2**32, 1))
+    assert keys(5, 1, 2**32, 1) != keys(5, 1, 0, 1)
 
 
 def test_keys_differ_between_steps_streams_and_seeds() -> None:
@@ -121,3 +122,12 @@ def test_normal_numbers_have_the_moments_and_tails_of_a_normal_distribution(xp: 
 
 def test_fake_and_numpy_bits_agree(xp: ModuleType) -> None:
     np.testing.assert_array_equal(words(xp, 999, keys(9, 2, 4, 1)), words(np, 999, keys(9, 2, 4, 1)))
+
+
+def test_a_word_of_zero_gives_a_finite_normal_number(xp: ModuleType) -> None:
+    key = np.array([12345], dtype=np.uint32)
+    noise = Normal(xp, 2, 3, "float32")
+    noise.places.fill(12345)  # whose exclusive or with the key is 0, and so is its hash
+    noise.draw(xp.asarray(key))
+    largest = math.sqrt(-2 * math.log(0.5 / 2**24))
+    np.testing.assert_allclose(to_host(noise.values), largest, rtol=1e-5)
