@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xpnn import MLP, Regularization, optimizers, to_host, train
 from xpnn.backend import Array
 from xpnn.optimizers import Optimizer, State, decoupled
+from xpnn.regularization import Regularizer
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep
 
@@ -201,3 +202,25 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], message: 
 def test_average_decay_out_of_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=r"average_decay must lie in \[0, 1\)"):
         train(MLP(SIZES), (X, LABELS), average_decay=decay)
+
+
+def masks_of(settings: Regularization, device: str, seed: int = 2, first: int = 3) -> list[NDArray[Any]]:
+    """The masks of both hidden layers, which are as wide as each other, in update `first`."""
+    net = MLP([8, 8, 8, 3], device=device)
+    regularizer = Regularizer(settings, net, net.xp.zeros_like(net.parameters), 40, seed)
+    regularizer.begin_epoch(first, 2)
+    regularizer.draw(net.xp.asarray(np.array([0])))
+    return [to_host(mask) for mask in regularizer.masks if mask is not None]
+
+
+def test_every_layer_seed_and_update_has_masks_of_its_own_whatever_else_is_on(device: str) -> None:
+    one, two = masks_of(Regularization(dropout=0.5), device)
+    others = [
+        two,
+        masks_of(Regularization(dropout=0.5), device, seed=3)[0],
+        masks_of(Regularization(dropout=0.5), device, first=4)[0],
+    ]
+    for other in others:
+        assert 0.3 < (one == other).mean() < 0.7
+    with_all = masks_of(Regularization(dropout=0.5, input_dropout=0.2, input_noise=0.1), device)
+    np.testing.assert_array_equal(with_all, [one, two])
