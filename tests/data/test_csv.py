@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnn.data import csv, files
+from xpnn.data import csv, files, lines
 from xpnn.data.csv import line_of_row, read_csv
 from xpnn.errors import DataError
 
@@ -148,7 +148,7 @@ def test_what_follows_the_limit_is_not_looked_at(path: Path) -> None:
 
 
 def test_an_endless_line_is_refused_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "LONGEST_LINE", 100)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
     path.write_bytes(b"5," + b"0," * 1000)
     with pytest.raises(DataError, match="line 1: more than 100 characters in a line"):
         read_csv(path)
