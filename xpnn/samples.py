@@ -113,9 +113,10 @@ def row_weights(
 class Dataset:
     """A training set, a test set where there is one, and what is known about both.
 
-    classes:     the number of classes.
-    labels:      the classes' names, as many as there are classes.
+    classes:     the number of classes, or of the targets of a table: a net needs as many outputs.
+    labels:      the names of the classes or targets, as many as there are.
     image_shape: (height, width) where a row is a picture.
+    columns:     names of the input columns of a table, as many as a row has inputs.
     """
 
     name: str
@@ -124,3 +125,4 @@ class Dataset:
     classes: int
     labels: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
+    columns: tuple[str, ...] | None = None
