@@ -7,7 +7,7 @@ step can run without allocating; `docs/math.md` derives them with the same lette
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from xpnn.backend import Array, ArrayModule, Device, as_array, matmul, to_device
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
+from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 
 if TYPE_CHECKING:
     from xpnn.training import Epoch
@@ -28,13 +29,6 @@ class Layer(NamedTuple):
 
     W: Array
     b: Array | None
-
-
-class Scaling(NamedTuple):
-    """What a net does to pixels before it uses them: x = pixel * factor + offset."""
-
-    factor: float = 1 / 255
-    offset: float = 0.0
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
@@ -115,15 +109,6 @@ def backward(
             matmul(error, layers[i].W, out=errors[i - 1])
 
 
-def scale_pixels(pixels: Array, scaling: Scaling, out: Array) -> None:
-    """out = pixels * factor + offset, from uint8 to floats."""
-    xp = xp_of(pixels, out)
-    xp.copyto(out, pixels)  # converting first and scaling in place is faster than one mixed multiplication
-    xp.multiply(out, scaling.factor, out=out)
-    if scaling.offset:
-        xp.add(out, scaling.offset, out=out)
-
-
 class MLP:
     """A multilayer perceptron, on one device.
 
@@ -136,7 +121,10 @@ class MLP:
     initializer:  see `xpnn.initializers`; None: the usual one for each layer's activation.
     scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
     target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
-    labels:       names of the classes, one an output.
+    labels:       names of the classes or values, one an output.
+    standardization: (means, deviations), n_in numbers each: for a net of real numbers, which then uses
+                  (value - mean) / deviation (see `xpnn.samples.standardization_of`). Pixels are not touched.
+    columns:      names of the inputs, so that they can be found in a table; None: they have none.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -156,6 +144,8 @@ class MLP:
         scaling: tuple[float, float] = (1 / 255, 0.0),
         target_range: tuple[float, float] = (0.0, 1.0),
         labels: Sequence[str] | None = None,
+        standardization: tuple[Iterable[float], Iterable[float]] | None = None,
+        columns: Sequence[str] | None = None,
         device: str | Device = "cpu",
         dtype: str = "float32",
         seed: int = 0,
@@ -183,6 +173,12 @@ class MLP:
         self.labels = tuple(str(i) for i in range(self.sizes[-1])) if labels is None else tuple(map(str, labels))
         if len(self.labels) != self.sizes[-1]:
             raise ValueError(f"{self.sizes[-1]} outputs but {len(self.labels)} labels")
+        self.standardization: Standardization | None = None
+        if standardization is not None:
+            self.standardization = checked_standardization(*standardization, count=self.sizes[0])
+        self.columns = None if columns is None else tuple(map(str, columns))
+        if self.columns is not None and not len(self.columns) == len(set(self.columns)) == self.sizes[0]:
+            raise ValueError(f"columns must be {self.sizes[0]} different names, one an input, not {self.columns}")
         self.device = Device.named(device)
         with self.device.active():
             self.parameters: Array = self.xp.zeros(parameter_count(self.sizes, bias), dtype=dtype)
@@ -218,8 +214,8 @@ class MLP:
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make a net of this kind: MLP(**net.settings()) has its shape, not its weights."""
-        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels", "dtype")
-        return {name: getattr(self, name) for name in names}
+        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels")
+        return {name: getattr(self, name) for name in (*names, "standardization", "columns", "dtype")}
 
     def to(self, device: str | Device) -> MLP:
         """A copy of the net on another device."""
@@ -237,7 +233,8 @@ class MLP:
     def query(self, inputs: Any) -> Array:
         """The outputs for one row (n_in,) or many (n, n_in); for a softmax net, class probabilities.
 
-        inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come.
+        inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come. A net
+                with a `standardization` takes all but uint8 for values to standardise.
         Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
         Raises DataError for another width or for pixels outside 0-255, TypeError for CUDA arrays on a CPU net.
         """
@@ -269,7 +266,10 @@ class MLP:
             return self.query(inputs).argmax(axis=-1)
 
     def place_inputs(self, inputs: Array) -> Array:
-        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype."""
+        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype.
+
+        With a `standardization` these are (value - mean) / deviation, computed in float64.
+        """
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
             raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
         if inputs.dtype.kind not in "biuf":
@@ -277,6 +277,8 @@ class MLP:
         inputs = to_device(inputs, self.device)
         if inputs.dtype == "uint8":
             return inputs
+        if self.standardization is not None:
+            return standardized(inputs, self.standardization).astype(self.dtype, copy=False)
         if inputs.dtype.kind not in "iu":
             return inputs.astype(self.dtype, copy=False)
         low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)

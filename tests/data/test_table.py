@@ -209,7 +209,7 @@ def test_a_hundred_thousand_rows_take_the_quick_way(path: Path) -> None:
     np.testing.assert_array_equal(samples.targets, values[:, 7:8])
     quick = table._read_quickly(path, 20, [0], None)
     assert quick is not None
-    assert seconds < 5  # 0.7 s on a laptop; the careful way takes three times as long
+    assert seconds < 5  # it takes 0.4 s, the careful way 0.8 s
 
 
 # -- load -------------------------------------------------------------------------------------------------------------
