@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xpnn.network import MLP
 
 PRECISION = {"float32": 2.0**-24, "float64": 2.0**-53}  # how far a number is from its neighbours, relative to it
-LARGEST = {"float32": 3e38, "float64": 1.7e308}
+LARGEST = {"float32": 1e19, "float64": 1e154}  # that can be squared
 
 
 class Scaling(NamedTuple):
@@ -69,13 +69,13 @@ def check_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[
     if net.output != "identity":
         raise ValueError(f"standardised targets need a net with the output identity, not {net.output}")
     if not net.bias and any(scaling.means):
-        raise ValueError("this net has no biases, which would take in the means of the targets: give means of 0")
+        raise ValueError("this net has no biases, which would take in the means of the targets: give it biases")
     for label, mean, deviation in zip(net.labels, *scaling, strict=True):
-        large = abs(mean) + 1e6 * deviation > LARGEST[net.dtype]
+        large = abs(mean) + 100 * deviation > LARGEST[net.dtype]
         if large or abs(mean) * PRECISION[net.dtype] > 0.01 * deviation:
             problem = f"target {label} has the mean {mean:.6g} and the deviation {deviation:.3g}"
             remedy = "choose float64" if net.dtype == "float32" else "subtract or divide by a constant first"
-            raise ValueError(f"{problem}: {net.dtype} can't hold them apart; {remedy}")
+            raise ValueError(f"{problem}: {net.dtype} can't hold them apart or square them; {remedy}")
     return scaling
 
 
