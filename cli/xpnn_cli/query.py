@@ -14,6 +14,7 @@ from xpnn.data import read_samples
 from xpnn.data.files import first_bytes
 from xpnn.data.images import is_image, read_image
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+from xpnn_cli.tables import values, values_line
 
 
 @click.command()
@@ -26,10 +27,14 @@ def query(model: str, inputs: tuple[str, ...], device: str, as_json: bool) -> No
 
     INPUT is a picture (PNG or JPEG of any size, dark on light or light on dark; it is cut out, centred and scaled
     as MNIST's digits were) or a file of rows (CSV with pixels of 0-255, with or without a label before them; IDX).
+    A model of a table's columns answers with its targets' values: INPUT is a CSV file that has these columns.
     """
     net = xpnn.load_model(model, chosen_device(device))
     answers = []
     for path in inputs:
+        if net.columns is not None:
+            answers += values(net, path)
+            continue
         rows, names = _read(path, net)
         for name, outputs in zip(names, xpnn.to_host(net.query(rows)), strict=True):
             answers.append(
@@ -39,7 +44,7 @@ def query(model: str, inputs: tuple[str, ...], device: str, as_json: bool) -> No
         print_json(answers)
     else:
         for answer in answers:
-            click.echo(_line(answer, net))
+            click.echo(_line(answer, net) if net.columns is None else values_line(answer))
 
 
 def _read(path: str, net: xpnn.MLP) -> tuple[NDArray[Any], list[str]]:

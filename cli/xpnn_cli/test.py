@@ -8,6 +8,7 @@ import xpnn
 from xpnn.data import read_samples
 from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json
+from xpnn_cli.tables import read_for, scores_line
 
 
 @click.command()
@@ -20,15 +21,26 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     """Measure MODEL on DATA: accuracy, precision, recall and F1 of each class, and the confusion matrix.
 
     MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist: their test rows) or a file, as for
-    `xpnn train`; all rows of a CSV or IDX file are used.
+    `xpnn train`; all rows of a CSV or IDX file are used. A model of a table's columns finds them by name in a CSV
+    file, and is measured by its errors.
     """
     net = xpnn.load_model(model, chosen_device(device))
-    samples = xpnn.load(data).test if data in NAMES else read_samples(data)
-    assert samples is not None  # every named data set has test rows
-    found = xpnn.evaluate(net, samples.take(slice(limit)))
+    if net.columns is not None:
+        if data in NAMES:
+            raise click.UsageError(
+                f"{model} reads tables: give DATA, a CSV file with columns such as {net.columns[0]}."
+            )
+        samples = read_for(net, data, with_targets=True, limit=limit)
+    else:
+        found_samples = xpnn.load(data).test if data in NAMES else read_samples(data)
+        assert found_samples is not None  # every named data set has test rows
+        samples = found_samples.take(slice(limit))
+    found = xpnn.evaluate(net, samples)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()
-        print_json({"accuracy": found.accuracy, "loss": found.loss, "confusion": confusion, "n": found.n})
+        print_json({"accuracy": None, "confusion": confusion, "n": found.n} | found.scores())
+    elif net.columns is not None:
+        click.echo(f"{scores_line(found.scores())} of {found.n:,} rows")
     else:
         click.echo(_report(found, net.labels))
 

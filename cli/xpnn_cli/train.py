@@ -16,10 +16,22 @@ from xpnn.losses import LOSSES, check_smoothing, natural_loss
 from xpnn.names import choices
 from xpnn.optimizers import OPTIMIZERS, settings_of
 from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
+from xpnn.scaling import Standardization
 from xpnn.schedules import SCHEDULES
 from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
+from xpnn_cli.tables import (
+    check_reach,
+    check_shares,
+    network_options,
+    part_scores,
+    predictions,
+    scaled,
+    scores_lines,
+    target_list,
+    target_scaling,
+)
 
 POSITIVE = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -99,6 +111,13 @@ def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # n
     help="Share of a label's certainty that is spread over the classes, such as 0.1.",
 )
 @_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
+@click.option(
+    "--targets",
+    metavar="NAME[,NAME...]",
+    callback=target_list,
+    help="Columns to predict: DATA is then a table, a CSV file of numbers with column names in its first line. The"
+    " output is identity (a number), --output sigmoid for targets of 0 and 1.",
+)
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
 @click.option(
@@ -128,6 +147,7 @@ def train(
     data: str,
     device: str,
     recipe: str,
+    targets: tuple[str, ...] | None,
     limit: int | None,
     test_data: str | None,
     validation_fraction: float | None,
@@ -147,21 +167,32 @@ def train(
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
+      xpnn train houses.csv --targets price     real-valued columns, found by name
     """
+    if targets:
+        _check_goes_with_targets(changes, classes)
+        changes["output"] = changes["output"] or "identity"
     settings = _changed(RECIPES[recipe], {name: value for name, value in changes.items() if value is not None})
     _check_folder(out)
     place = chosen_device(device)
-    dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
-    dataset, validation = _with_validation(dataset, validation_fraction)
     try:
+        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, targets=targets)
+        if targets:
+            check_shares(settings.output, dataset.train, targets, data)
+        dataset, validation = _with_validation(dataset, validation_fraction)
         settings.make_optimizer(len(dataset.train))
-        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
+        options = network_options(dataset)
+        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **options)
         check_smoothing(net.loss, settings.label_smoothing)
+        scaling = target_scaling(net, dataset)
     except xpnn.XpnnError:
         raise
     except ValueError as error:  # settings that don't go together
         raise click.UsageError(str(error)) from error
-    result = _train(settings, net, dataset, validation, seed)
+    if test_data and dataset.test and dataset.columns:
+        check_shares(net.output, dataset.test, net.labels, test_data)
+        check_reach(net, dataset.test, test_data)
+    result = _train(settings, net, dataset, validation, scaling, seed)
     xpnn.save(net, out)
     result["model"] = str(out)
     if as_json:
@@ -183,6 +214,12 @@ def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     if changes.get("loss", recipe.loss) != recipe.loss:
         changes["target_range"] = (0.0, 1.0)
     return dataclasses.replace(recipe, **changes)
+
+
+def _check_goes_with_targets(changes: dict[str, Any], classes: int | None) -> None:
+    for option, value in (("--classes", classes), ("--class-weight", changes["class_weight"])):
+        if value is not None:
+            raise click.UsageError(f"{option} goes with class labels, not with --targets.")
 
 
 def _check_folder(out: Path) -> None:
@@ -207,18 +244,25 @@ def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpn
 
 
 def _train(
-    settings: Recipe, net: xpnn.MLP, dataset: xpnn.Dataset, validation: xpnn.Samples | None, seed: int
+    settings: Recipe,
+    net: xpnn.MLP,
+    dataset: xpnn.Dataset,
+    validation: xpnn.Samples | None,
+    scaling: Standardization | None,
+    seed: int,
 ) -> dict[str, Any]:
     """Run the training, and say how it went in plain numbers."""
     watches_test = validation is dataset.test
     progress = TrainingProgress(settings.epochs, len(dataset.train), "test" if watches_test else "validation")
     started = time.perf_counter()
+    rows, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
     records = list(
-        progress.watch(
-            settings.train(net, dataset.train, seed=seed, validation=validation, progress=progress.step_callback)
-        )
+        progress.watch(settings.train(net, rows, seed=seed, validation=watched, progress=progress.step_callback))
     )
     seconds = time.perf_counter() - started
+    if scaling is not None:
+        xpnn.fold_target_scaling(net, *scaling)
+    parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
     last = records[-1]
     tested = last.validation if watches_test or dataset.test is None else xpnn.evaluate(net, dataset.test)
     return {
@@ -237,12 +281,14 @@ def _train(
         "test_accuracy": None if dataset.test is None or tested is None else tested.accuracy,
         "epoch_seconds": [record.seconds for record in records],
         "train_seconds": seconds,
-    }
+    } | ({} if dataset.columns is None else part_scores(net, parts))
 
 
 def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
     sizes, model = "-".join(map(str, net.sizes)), result["model"]
+    if dataset.columns is not None:
+        return _table_report(net, dataset, result)
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
@@ -254,3 +300,17 @@ accuracy: {", ".join(f"{name} {value:.2%}" for name, value in accuracies.items()
 saved {model}; now try
   xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name == "mnist" else "DATA"}
   xpnn query {model} picture.png"""
+
+
+def _table_report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
+    sizes, model = "-".join(map(str, net.sizes)), result["model"]
+    return f"""\
+{sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
+in {result["train_seconds"]:.1f} s on {result["device"]}
+{scores_lines(result)}
+
+{predictions(net, dataset.test or dataset.train)}
+
+saved {model}; now try
+  xpnn test {model} DATA
+  xpnn query {model} DATA"""

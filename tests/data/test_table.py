@@ -212,6 +212,11 @@ def test_a_hundred_thousand_rows_take_the_quick_way(path: Path) -> None:
     assert seconds < 5  # it takes 0.4 s, the careful way 0.8 s
 
 
+def test_the_place_of_a_number_that_can_not_be_used(path: Path) -> None:
+    path.write_bytes(b"\n" + TEXT.replace(b"\n", b"\n\n"))
+    assert str(table.wrong_value(path, 1, "rooms", "is 3")) == f"{path}, line 6, column 3: 'rooms' is 3"
+
+
 # -- load -------------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ As in `csv.py`, NumPy reads well-formed files quickly, and the careful reader sa
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import warnings
 from array import array
@@ -62,6 +63,13 @@ def check_targets(targets: Sequence[str] | None) -> None:
     """Raise ValueError unless `targets` is None or a list of different names."""
     if isinstance(targets, str) or (targets is not None and (not targets or len(set(targets)) < len(targets))):
         raise ValueError(f"targets must be one or more different column names, such as ('price',), not {targets!r}")
+
+
+def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
+    """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
+    names, _ = _read_names(path)
+    number, _ = next(itertools.islice(read_lines(path), row + 1, None))
+    return DataError(f"{shown(name)} {problem}", path, line=number, column=names.index(name) + 1)
 
 
 def _read_names(path: Path) -> tuple[list[str], int]:

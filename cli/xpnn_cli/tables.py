@@ -1,0 +1,156 @@
+"""Tables on the command line: nets of real-valued inputs, known by their columns' names, and of values, not classes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from typing import Any
+
+import click
+import numpy as np
+
+import xpnn
+from xpnn.data.table import read_table, wrong_value
+from xpnn.scaling import Standardization, check_target_scaling
+
+PARTS = ("train", "validation", "test")
+FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
+SHOWN_ROWS, SHOWN_TARGETS = 5, 6
+
+
+def target_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Column names with commas between; a name that holds a comma stands in quotes."""
+    if value is None:
+        return None
+    try:
+        names = tuple(name.strip() for name in next(csv.reader([value], skipinitialspace=True, strict=True), [""]))
+    except csv.Error as error:
+        raise click.BadParameter(f"{value!r}: its quotes can't be made out ({error}).") from error
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"{value!r} is not a list of different column names such as price or price,tax.")
+    return names
+
+
+def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
+    """What MLP has to know of a table: its columns, and their means and deviations in the training rows."""
+    if dataset.columns is None:
+        return {}
+    return {"columns": dataset.columns, "standardization": xpnn.standardization_of(dataset.train.inputs)}
+
+
+def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | None:
+    """How the targets of a table are standardised for training; None where they are labels or the output has limits.
+
+    Raises ValueError where the net could not take it in.
+    """
+    if dataset.columns is None or dataset.train.targets is None or net.output != "identity":
+        return None
+    return check_target_scaling(net, *xpnn.standardization_of(dataset.train.targets))
+
+
+def scaled(samples: xpnn.Samples | None, scaling: Standardization | None) -> Any:
+    """The samples with their targets standardised."""
+    if samples is None or samples.targets is None or scaling is None:
+        return samples
+    return dataclasses.replace(samples, targets=(samples.targets - scaling.means) / scaling.deviations)
+
+
+def check_shares(output: str, samples: xpnn.Samples, labels: tuple[str, ...], path: str) -> None:
+    """Raise DataError, naming the place in the file, unless the output can become what the targets are."""
+    if output not in ("sigmoid", "softmax"):
+        return
+    targets = np.asarray(samples.targets)
+    wrong = np.argwhere((targets < 0) | (targets > 1))
+    if len(wrong):
+        row, target = wrong[0]
+        problem = f"is {targets[row, target]:g}, but with the output {output} targets must lie in 0-1"
+        raise wrong_value(path, int(row), labels[target], f"{problem}: correct it, or choose the output identity")
+    sums = targets.sum(axis=1)
+    unequal = np.flatnonzero(np.abs(sums - 1) >= 1e-3)
+    if output == "softmax" and len(unequal):
+        problem = f"and the other targets of the row sum to {sums[unequal[0]]:g}, but with the output softmax they must"
+        raise wrong_value(
+            path, int(unequal[0]), labels[0], f"{problem} sum to 1: choose sigmoid for several labels a row"
+        )
+
+
+def read_for(net: xpnn.MLP, path: str, *, with_targets: bool, limit: int | None = None) -> xpnn.Samples:
+    """The rows of a table with the columns that the net knows, found by name; others are not looked at.
+
+    Raises DataError for what can't be read or doesn't fit the net.
+    """
+    assert net.columns is not None
+    samples, _ = read_table(path, net.labels if with_targets else None, limit, columns=net.columns)
+    if with_targets:
+        check_shares(net.output, samples, net.labels, path)
+    check_reach(net, samples, path)
+    return samples
+
+
+def check_reach(net: xpnn.MLP, samples: xpnn.Samples, path: str) -> None:
+    """Raise DataError, naming the place, for inputs so far from the training data that no answer has a meaning."""
+    if net.standardization is None or net.columns is None:
+        return
+    means, deviations = map(np.array, net.standardization)
+    with np.errstate(over="ignore"):
+        far = np.argwhere(np.abs((samples.inputs - means) / deviations) > FARTHEST)
+    if len(far):
+        row, column = far[0]
+        usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
+        problem = f"is {samples.inputs[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
+        raise wrong_value(path, int(row), net.columns[column], problem)
+
+
+def values(net: xpnn.MLP, path: str) -> list[dict[str, Any]]:
+    """The answers of `xpnn query` to the rows of a table."""
+    outputs = xpnn.to_host(net.query(read_for(net, path, with_targets=False).inputs)).tolist()
+    return [
+        {"input": f"{path}:{number}", "values": dict(zip(net.labels, row, strict=True))}
+        for number, row in enumerate(outputs, 1)
+    ]
+
+
+def values_line(answer: dict[str, Any]) -> str:
+    """The same for people."""
+    return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
+
+
+def part_scores(net: xpnn.MLP, parts: dict[str, xpnn.Samples | None]) -> dict[str, float]:
+    """All scores of the parts that are there, by names such as test_r2."""
+    found = {part: xpnn.evaluate(net, samples) for part, samples in parts.items() if samples is not None}
+    return {
+        f"{part}_{name}": value
+        for part, evaluation in found.items()
+        for name, value in evaluation.scores().items()
+        if name != "loss"
+    }
+
+
+def scores_line(scores: dict[str, float]) -> str:
+    """Scores for people: of several labels a row the shares that are right, else errors in the targets' own units."""
+    if "exact_match" in scores:
+        return f"exact match {scores['exact_match']:.2%}, hamming accuracy {scores['hamming_accuracy']:.2%}"
+    absolute, squared = scores["mean_absolute_error"], scores["root_mean_squared_error"]
+    return f"mean absolute error {absolute:.5g}, root mean squared error {squared:.5g}, R2 {scores['r2']:.4f}"
+
+
+def scores_lines(result: dict[str, Any]) -> str:
+    """The same of all parts, from the flat names of `part_scores`."""
+    found = {
+        part: {name.removeprefix(f"{part}_"): value for name, value in result.items() if name.startswith(f"{part}_")}
+        for part in PARTS
+    }
+    return "\n".join(f"{part}: {scores_line(scores)}" for part, scores in found.items() if "r2" in scores)
+
+
+def predictions(net: xpnn.MLP, samples: xpnn.Samples) -> str:
+    """The first rows' true values, and beside them what the net says."""
+    assert samples.targets is not None
+    names = [name if len(name) <= 24 else name[:23] + "…" for name in net.labels[:SHOWN_TARGETS]]
+    outputs = xpnn.to_host(net.query(samples.inputs[:SHOWN_ROWS]))
+    cells = [["", *(part for name in names for part in (name, "predicted"))]]
+    for number, (row, output) in enumerate(zip(samples.targets, outputs, strict=False), 1):
+        pairs = list(zip(row, output, strict=True))[:SHOWN_TARGETS]
+        cells.append([f"row {number}", *(f"{value:.5g}" for pair in pairs for value in pair)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
