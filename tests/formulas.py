@@ -21,7 +21,7 @@ SELU = 1.0507009873554805, 1.6732632423543772  # scale, alpha
 
 ACTIVATION_FORMULAS: dict[str, Callable[..., Floats]] = {
     "elu": lambda z, alpha=1.0: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
-    "gelu": lambda z: z * (1 + special.erf(z / 2**0.5)) / 2,
+    "gelu": lambda z: z * special.ndtr(z),
     "gelu-tanh": lambda z: z / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (z + 0.044715 * z**3))),
     "identity": lambda z: z,
     "leaky-relu": lambda z, slope=0.01: np.where(z > 0, z, slope * z),

@@ -159,9 +159,19 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "standardization too short": (with_network(standardization=[[0], [1]]), "must be 5 numbers each, not 1 and 1"),
     "deviation of nothing": (with_network(standardization=[[0] * 5, [1, 1, 0, 1, 1]]), "the deviations above 0"),
     "mean beyond all numbers": (with_network(standardization=[[10**400] * 5, [1] * 5]), "damaged"),
-    "columns too few": (with_network(columns=["a"]), "columns must be 5 different names"),
+    "columns too few": (with_network(columns=["a"]), "5 inputs but 1 columns"),
+    "column that moves the cursor": (with_network(columns=[*"abcd", "\x1b[2J"]), "columns must be printable"),
     "columns a number": (with_network(columns=7), "damaged"),
+    "dtype of nothing": (with_network(dtype=","), "damaged"),
+    "dtype a list": (with_network(dtype=["float32"]), "damaged"),
     "scaling text": (with_network(scaling=["a", "b"]), "damaged"),
+    "scaling empty": (with_network(scaling=[]), "damaged"),
+    "scaling a number": (with_network(scaling=1), "damaged"),
+    "target range empty": (with_network(target_range=[]), "damaged"),
+    "target range of three": (with_network(target_range=[0, 1, 2]), "damaged"),
+    "label of two lines": (with_network(labels=["a\nb", "c", "d"]), "must be printable"),
+    "label that moves the cursor": (with_network(labels=["\x1b[2J", "c", "d"]), "must be printable"),
+    "label that is no text": (with_network(labels=["\ud800", "c", "d"]), "must be printable"),
     "an argument too many": (with_network(evil=1), "damaged"),
     "device chosen by the file": (with_network(device="cuda"), "damaged"),
     "tensor of another dtype": (with_tensor(dtype="F64"), "layers.0.W is missing or not"),
@@ -206,11 +216,20 @@ def test_damage_anywhere_is_refused_or_harmless(tmp_path: Path) -> None:
     assert refused > 250
 
 
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, device: str) -> None:
+    net = MLP([5, 4, 3], device=device)
+    net.layers[1].W[...] = float("nan")
+    with pytest.raises(ValueError, match="layers.1.W holds values that are not finite: the training diverged"):
+        save(net, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"nowhere: can't be read \(No such file"):
         load_model(tmp_path / "nowhere")
-    with pytest.raises(ModelFileError, match="can't be read"):
-        load_model(tmp_path)
+    for path in (tmp_path, "a\0b", "/dev/zero"):
+        with pytest.raises(ModelFileError, match="can't be read"):
+            load_model(path)
 
 
 def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,16 @@ VIOLATIONS = [
     ("scikit-learn", "xpnn/evaluation.py", "def _late():\n    from sklearn.metrics import f1_score"),
     *(
         ("device-agnostic", f"xpnn/{module}.py", f"def _late():\n    import {library}")
-        for module in ("network", "losses", "activations", "normal", "schedules", "optimizers/adaptive", "steps")
+        for module in (
+            "activations",
+            "gates",
+            "losses",
+            "network",
+            "normal",
+            "optimizers/adaptive",
+            "schedules",
+            "steps",
+        )
         for library in ("numpy", "cupy")
     ),
 ]

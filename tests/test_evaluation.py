@@ -42,6 +42,13 @@ def test_loss_of_coded_and_of_dense_targets(device: str) -> None:
         dense.per_class()
 
 
+def test_a_row_that_is_not_finite_is_named_wherever_it_stands(device: str) -> None:
+    x = np.zeros((N, 5))
+    x[QUERY_ROWS + 1, 3] = np.nan
+    with pytest.raises(DataError, match=f"row {QUERY_ROWS + 1}, counted from 0"):
+        evaluate(MLP([5, 3], device=device), (x, np.zeros(N, dtype=int)))
+
+
 def test_scores_of_numbers_are_scikit_learns(device: str) -> None:
     generator = np.random.default_rng(9)
     x, t = (

@@ -141,6 +141,11 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
         ({"sizes": [5]}, "two or more"),
         ({"sizes": [5, 0]}, "positive"),
         ({"sizes": [5, 2.5]}, "whole"),
+        ({"sizes": [5, True]}, "whole"),
+        ({"sizes": [5, "3"]}, "whole"),
+        ({"sizes": [5, np.float64(3)]}, "whole"),
+        ({"sizes": [5, np.array([3])]}, "whole"),
+        ({"sizes": [64, 10**30]}, "more than any memory holds"),
         ({"sizes": [5, 4, 3], "hidden": ["relu", "relu"]}, "1 hidden layers but 2"),
         ({"sizes": [5, 4, 3], "hidden": "softmax"}, "unknown hidden activation 'softmax': choose from elu"),
         ({"sizes": [5, 3], "output": "sofmax"}, "unknown output activation"),
@@ -153,14 +158,17 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
         ({"sizes": [5, 3], "output": "tanh", "target_range": (1, -1)}, "lower first"),
         ({"sizes": [5, 3], "output": "sigmoid", "target_range": (-1, 1)}, "probabilities"),
         ({"sizes": [5, 3], "labels": ["a"]}, "3 outputs but 1 labels"),
+        ({"sizes": [5, 1], "labels": ["a\n"]}, "labels must be printable text of one line, not 'a\\\\n'"),
         ({"sizes": [5, 3], "scaling": (float("nan"), 0)}, "finite"),
         ({"sizes": [2, 3], "standardization": ([1, 2], [1])}, "must be 2 numbers each, not 2 and 1"),
         ({"sizes": [2, 3], "standardization": ([1, 2], [1, 0])}, "the deviations above 0"),
         ({"sizes": [2, 3], "standardization": ([1, 2], [1, -1])}, "the deviations above 0"),
         ({"sizes": [2, 3], "standardization": ([1, float("nan")], [1, 1])}, "finite"),
         ({"sizes": [2, 3], "standardization": ([1, 2], [1, float("inf")])}, "finite"),
-        ({"sizes": [2, 3], "columns": ["a"]}, "columns must be 2 different names, one an input, not"),
-        ({"sizes": [2, 3], "columns": ["a", "a"]}, "2 different names"),
+        ({"sizes": [2, 3], "columns": ["a"]}, "2 inputs but 1 columns"),
+        ({"sizes": [2, 3], "columns": ["a", "a"]}, "columns must be different names"),
+        ({"sizes": [5, 3], "scaling": (1,)}, r"scaling must be two finite numbers, \(factor, offset\), not \(1,\)"),
+        ({"sizes": [5, 3], "target_range": (0, 1, 2)}, "two finite numbers, the lower first"),
         ({"sizes": [5, 3], "seed": -1}, "seed must be 0 or more"),
         ({"sizes": [5, 3], "device": "gpu"}, "unknown device 'gpu'"),
     ],
@@ -168,6 +176,15 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
 def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MLP(**arguments)
+
+
+def test_numpys_whole_numbers_are_sizes() -> None:
+    assert MLP([np.int64(5), 4, np.uint8(3)]).sizes == (5, 4, 3)
+
+
+def test_memory_is_asked_for_before_the_labels_are_made() -> None:
+    with pytest.raises(MemoryError):
+        MLP([64, 10**12])
 
 
 @pytest.mark.parametrize(
@@ -179,6 +196,10 @@ def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> 
         (np.array([[0, 0, -1]], dtype="int8"), "must lie in 0-255, not -1 to 0"),
         (np.array([["a", "b", "c"]]), "must be numbers"),
         (np.array([[1j, 0, 0]]), "must be numbers"),
+        (np.array([[0, 0, 0], [0, np.nan, 0]]), "the inputs of row 1, counted from 0, hold nan, inf or"),
+        (np.array([[-np.inf, 0, 0]]), "the inputs of row 0"),
+        (np.array([[1e300, 0, 0]]), "a number too large for float32"),
+        (np.array([0, 0, np.nan]), "the inputs of row 0"),
     ],
 )
 def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str) -> None:
@@ -196,6 +217,8 @@ def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str)
         ({}, np.array(["0", "1"]), "don't fit"),
         ({}, np.array([[0.5, 0.6, 0.7]]), "must sum to 1"),
         ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
+        ({}, np.array([[0, 1, 0], [0, np.nan, 0]]), "the targets of row 1, counted from 0, hold nan"),
+        ({"output": "identity"}, np.array([[0, 1, 1e39]]), "a number too large for float32"),
     ],
 )
 def test_targets_that_do_not_fit(device: str, net: dict[str, Any], targets: NDArray[Any], message: str) -> None:

@@ -107,6 +107,13 @@ def test_warm_up_of_a_run_of_one_update_leaves_it_one() -> None:
     assert recipe.make_optimizer(1).schedule(np.zeros(1)) == [0.1]
 
 
+def test_no_rows_are_bad_data_not_a_bad_schedule() -> None:
+    recipe = RECIPES["default"]
+    net = recipe.network(2, "01")
+    with pytest.raises(xpnn.DataError, match="there are no rows to train on"):
+        recipe.train(net, Samples(np.zeros((0, 2)), np.zeros(0, dtype=int)))
+
+
 def test_momentum_is_the_optimizers_own_unless_given() -> None:
     def velocity(**settings: Any) -> float:
         """The velocity after gradients of 1 and 0: the momentum."""

@@ -9,7 +9,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from xpnn import DataError, Samples, standardization_of
+from xpnn import DataError, Samples, load, standardization_of
 from xpnn.samples import row_weights
 
 
@@ -52,6 +52,20 @@ def test_what_does_not_fit_together() -> None:
         Samples(np.zeros(3))
     with pytest.raises(DataError, match="3 inputs but 2 targets"):
         Samples(np.zeros((3, 1)), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (load("digits"), "this is a whole data set; give its rows: data.train or data.test"),
+        (np.zeros((2, 2)), r"give Samples, or a pair \(inputs, targets\), not ndarray"),
+        ((np.zeros((2, 2)),), "not tuple"),
+        (None, "not NoneType"),
+    ],
+)
+def test_what_are_no_samples(rows: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Samples.of(rows)
 
 
 def test_pairs_of_lists_become_samples() -> None:
@@ -121,6 +135,31 @@ def test_class_weights_that_cannot_be(class_weight: Any, message: str) -> None:
         row_weights(Samples(np.zeros((2, 1)), np.array([0, 2])), 3, class_weight)
     with pytest.raises(ValueError, match="needs class labels"):
         row_weights(Samples(np.zeros((2, 1)), np.zeros((2, 3))), 3, class_weight)
+
+
+@pytest.mark.parametrize("count", [2, 5, 7])
+def test_folds_measure_every_row_once_and_keep_each_labels_share(count: int) -> None:
+    train = load("digits").train
+    assert train.targets is not None
+    rows = Samples(np.arange(len(train))[:, None], train.targets)
+    measured = []
+    for others, part in rows.folds(count, seed=3):
+        assert len(others) + len(part) == len(rows)
+        assert not set(others.inputs[:, 0]) & set(part.inputs[:, 0])
+        assert part.targets is not None
+        shares = np.bincount(part.targets) - np.bincount(train.targets) / count
+        assert abs(shares).max() <= 1
+        measured += part.inputs[:, 0].tolist()
+    assert sorted(measured) == list(range(len(rows)))
+    first, again, other = (next(iter(rows.folds(count, seed)))[1].inputs for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 11])
+def test_impossible_folds_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"10 rows can be cut into 2 to 10 folds, not {count}"):
+        Samples(np.zeros((10, 1)), np.zeros(10, dtype=int)).folds(count)
 
 
 def test_standardization_is_scikit_learns() -> None:

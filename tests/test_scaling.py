@@ -56,7 +56,10 @@ def test_the_inputs_given_are_left_alone(device: str) -> None:
 def test_training_standardises_too_and_a_copy_keeps_it(device: str) -> None:
     net, plain = pair("float64", device, output="identity")
     t = GENERATOR.normal(size=(50, 2))
-    list(train(net, (X, t), epochs=3))
+    epoch = list(train(net, (X, t), validation=(X, t), epochs=3))[-1]
+    assert epoch.validation is not None
+    assert epoch.validation.loss == evaluate(net, (X, t)).loss
+    assert epoch.validation.loss == pytest.approx(((to_host(net.query(X)) - t) ** 2).sum() / 100, rel=1e-12)
     list(train(plain, (StandardScaler().fit_transform(X), t), epochs=3))
     np.testing.assert_allclose(to_host(net.parameters), to_host(plain.parameters), atol=1e-9)
     np.testing.assert_array_equal(net.to("cpu").query(X), to_host(net.query(X)))

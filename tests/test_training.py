@@ -153,6 +153,27 @@ def test_options_that_cannot_work_are_refused_before_the_first_epoch(options: di
         train(MLP([4, 3]), (X, LABELS), **options)
 
 
+def test_validation_rows_that_do_not_fit_are_refused_before_the_first_epoch(device: str) -> None:
+    for validation, message in (
+        ((X[:, :3], LABELS), "this net takes"),
+        ((X[:0], LABELS[:0]), "no rows to validate on"),
+        (Samples(X), "there are inputs alone to validate on: this needs targets"),
+    ):
+        with pytest.raises(DataError, match=message):
+            train(MLP([4, 3], device=device), (X, LABELS), validation=validation)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", optimizers.adam])
+def test_an_optimizer_that_is_none(optimizer: Any) -> None:
+    with pytest.raises(TypeError, match=r"optimizer must be one of xpnn\.optimizers, called, such as adam\(0\.001\)"):
+        train(MLP([4, 3]), (X, LABELS), optimizer=optimizer)
+
+
+def test_a_rate_beyond_float32_diverges_without_a_warning(device: str) -> None:
+    with pytest.raises(DivergenceError):
+        MLP([4, 3], device=device).train(X, LABELS, epochs=1, optimizer=optimizers.sgd(1e39))
+
+
 @pytest.mark.parametrize(
     ("samples", "message"),
     [

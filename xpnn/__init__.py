@@ -8,8 +8,9 @@ from xpnn.early_stopping import early_stopping
 from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
 from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
+from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
-from xpnn.plots import draw_digit
+from xpnn.plots import draw_digit, plot_history, plot_range_test
 from xpnn.range_test import RangeTest, find_learning_rate
 from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples, standardization_of
@@ -41,6 +42,8 @@ __all__ = [
     "load_model",
     "losses",
     "optimizers",
+    "plot_history",
+    "plot_range_test",
     "read_history",
     "recipes",
     "record_of",
@@ -51,4 +54,5 @@ __all__ = [
     "to_device",
     "to_host",
     "train",
+    "train_lbfgs",
 ]

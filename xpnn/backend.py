@@ -2,7 +2,7 @@
 
 `get_xp` is the switch. It is asked once, when a network is made or moved; all code below asks the arrays
 that it was given (`xp_of`), so that the same lines run on both. There is no current device and no global
-state. The three operations at the end are those in which NumPy and CuPy need different calls.
+state. The operations at the end are those in which NumPy and CuPy need different calls or care.
 """
 
 from __future__ import annotations
@@ -162,6 +162,12 @@ def to_device(array: Array, device: Device) -> Array:
 def to_host(array: Array) -> Array:
     """`array` as a NumPy array: itself if it is one, else a copy, for which the device finishes its work first."""
     return array if xp_of(array) is numpy else array.get()
+
+
+def as_floats(array: Array, dtype: str) -> Array:
+    """`array` as floats of `dtype`: itself if it is that already. What is too large becomes infinite, in silence."""
+    with numpy.errstate(over="ignore", invalid="ignore"):  # CuPy never warns
+        return array.astype(dtype, copy=False)
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,13 @@ _MAX_HEADER = 1 << 26  # 100,000 columns with their names, means and deviations 
 def save(net: MLP, path: PathLike) -> None:
     """Write the net to a safetensors file, whole or not at all.
 
-    Raises XpnnError if the file can't be written; one that was there before is then untouched.
+    Raises XpnnError if the file can't be written, ValueError if a weight is not finite; a file that was there before
+    is then untouched.
     """
     tensors = _named_tensors(net.layers)
+    broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(f"{broken[0]} holds values that are not finite: the training diverged, nothing was saved")
     header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "network": json.dumps(net.settings())}}
     start = 0
     for name, tensor in tensors.items():
@@ -64,6 +70,8 @@ def load_model(path: PathLike, device: str | Device = "cpu") -> MLP:
     settings = _read_settings(header, path)
     try:
         sizes, bias = settings["sizes"], settings["bias"]
+        if settings["dtype"] not in _DTYPES:
+            raise ValueError(f"unknown dtype {settings['dtype']}")
         itemsize = np.dtype(settings["dtype"]).itemsize
         # Before the net is made: a header may claim layers that no memory could hold.
         if parameter_count(sizes, bias) * itemsize != len(body):
@@ -86,12 +94,14 @@ def _damaged(path: PathLike, problem: str) -> ModelFileError:
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], bytes]:
     """The parsed header and the bytes after it."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("not a regular file")  # some devices never end
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            text = file.read(length) if length <= _MAX_HEADER else b""
-            body = file.read()
-    except OSError as error:
-        raise ModelFileError(f"{path}: can't be read ({error.strerror}); check the name") from error
+            text, body = (file.read(length), file.read()) if length <= _MAX_HEADER else (b"", b"")
+    except (OSError, ValueError) as error:  # a NUL byte inside the name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"{path}: can't be read ({reason}); check the name") from error
     try:
         header = json.loads(text)
         if not isinstance(header, dict):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import to_host
+from xpnn.backend import Array, to_host
 from xpnn.errors import DataError
 from xpnn.losses import SCRATCH
 from xpnn.network import MLP, QUERY_ROWS
@@ -72,22 +72,34 @@ class Evaluation:
         }
 
 
+def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Samples:
+    """The samples on the net's device, checked. Raises DataError if they don't fit the net or are none."""
+    samples = Samples.of(samples)
+    if samples.targets is None or not len(samples):
+        problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
+        raise DataError(problem.format(purpose))
+    return Samples(net.place_inputs(samples.inputs), net.place_targets(samples.targets), samples.weights)
+
+
 def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
     """Measure a net on samples, or on a pair (inputs, targets).
 
     Raises DataError if they don't fit the net or there are none.
     """
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to evaluate" if not len(samples) else "evaluation needs targets")
     with net.device.active():
-        targets = net.place_targets(samples.targets)
+        return measure(net, placed(net, samples, "evaluate"))
+
+
+def measure(net: MLP, samples: Samples) -> Evaluation:
+    """What `evaluate` does, with samples that `placed` gave: inputs are not to be standardised twice."""
+    with net.device.active():
+        targets: Array = samples.targets
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, weights, deviations = net.codes(), samples.weights, _Deviations(net.sizes[-1])
         total, counted = 0.0, 0.0
         for start in range(0, len(samples), QUERY_ROWS):
             chunk = slice(start, start + QUERY_ROWS)
-            y, t = net.query(samples.inputs[chunk]), targets[chunk]
+            y, t = net.outputs(samples.inputs[chunk]), targets[chunk]
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))
             else:

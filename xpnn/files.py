@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xpnn.errors import XpnnError
@@ -11,19 +14,38 @@ from xpnn.errors import XpnnError
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` to `path`: the file is written under another name beside it, then renamed over it.
 
+    Where `path` is a symbolic link, the file that it leads to is replaced.
     Raises XpnnError if that can't be done; a file that was there before is then still as it was.
     """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    try:
-        with open(draft, "wb") as file:
+    with _draft_beside(path) as (draft, target):
+        with open(draft, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise XpnnError(f"{target}: can't be written ({error.strerror}); choose another place with --out") from error
-    except BaseException:  # Ctrl-C in the middle: leave no draft behind
-        draft.unlink(missing_ok=True)
-        raise
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise XpnnError if `write_atomically` can't write there: before long work, not after it. Leaves nothing."""
+    with _draft_beside(path) as (draft, _):
+        draft.touch()
+
+
+@contextmanager
+def _draft_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+    """A new name beside the file, and the file's own; afterwards, and on Ctrl-C too, no draft is left."""
+    draft = None
+    try:
+        target = Path(os.path.realpath(path))
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(target).st_mode):
+                raise ValueError("a folder or device is there, not a file")
+        draft = target.with_name(f".{os.urandom(8).hex()}.draft")
+        yield draft, target
+    except (OSError, ValueError) as error:  # a NUL byte inside the name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise XpnnError(f"{path}: can't be written ({reason}); choose another place with --out") from error
+    finally:
+        if draft is not None:
+            with suppress(OSError):
+                draft.unlink()

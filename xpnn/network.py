@@ -7,12 +7,13 @@ step can run without allocating; `docs/math.md` derives them with the same lette
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
-from xpnn.backend import Array, ArrayModule, Device, as_array, matmul, to_device, to_host, xp_of
+from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, matmul, to_device, to_host, xp_of
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
@@ -21,6 +22,7 @@ from xpnn.scaling import Scaling, Standardization, checked_standardization, scal
 if TYPE_CHECKING:
     from xpnn.training import Epoch
 
+MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
 
 
@@ -121,10 +123,10 @@ class MLP:
     initializer:  see `xpnn.initializers`; None: the usual one for each layer's activation.
     scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
     target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
-    labels:       names of the classes or values, one an output.
+    labels:       names of the classes or values, one an output, printable.
     standardization: (means, deviations), n_in numbers each: for a net of real numbers, which then uses
                   (value - mean) / deviation (see `xpnn.samples.standardization_of`). Pixels are not touched.
-    columns:      names of the inputs, so that they can be found in a table; None: they have none.
+    columns:      names of the inputs, printable, by which they are found in a table; None: they have none.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -134,7 +136,7 @@ class MLP:
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[SupportsIndex],
         *,
         hidden: str | Sequence[str] = "relu",
         output: str = "softmax",
@@ -150,8 +152,8 @@ class MLP:
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:
-        self.sizes = tuple(sizes)
-        if len(self.sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in self.sizes):
+        self.sizes = tuple(operator.index(size) if _is_whole(size) else 0 for size in sizes)
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes must be two or more positive whole numbers, not {list(sizes)}")
         depth = len(self.sizes) - 2
         self.hidden = (hidden,) * depth if isinstance(hidden, str) else tuple(hidden)
@@ -165,24 +167,28 @@ class MLP:
             _check_choice("initializer", initializer, INITIALIZERS)
         self.output, self.dtype, self.bias = output, dtype, bias
         self.loss = natural_loss(output) if loss is None else loss
-        self.scaling = Scaling(float(scaling[0]), float(scaling[1]))
-        if not (math.isfinite(self.scaling.factor) and math.isfinite(self.scaling.offset)):
-            raise ValueError(f"scaling must be two finite numbers (factor, offset), not {tuple(scaling)}")
-        self.target_range = (float(target_range[0]), float(target_range[1]))
+        self.scaling = Scaling(*_finite_pair("scaling", "(factor, offset)", scaling))
+        self.target_range = _finite_pair("target_range", "the lower first", target_range)
         check_loss(self.loss, output, self.target_range)
-        self.labels = tuple(str(i) for i in range(self.sizes[-1])) if labels is None else tuple(map(str, labels))
-        if len(self.labels) != self.sizes[-1]:
-            raise ValueError(f"{self.sizes[-1]} outputs but {len(self.labels)} labels")
+        if labels is not None:
+            _check_names("labels", tuple(map(str, labels)), "outputs", self.sizes[-1])
         self.standardization: Standardization | None = None
         if standardization is not None:
             self.standardization = checked_standardization(*standardization, count=self.sizes[0])
         self.columns = None if columns is None else tuple(map(str, columns))
-        if self.columns is not None and not len(self.columns) == len(set(self.columns)) == self.sizes[0]:
-            raise ValueError(f"columns must be {self.sizes[0]} different names, one an input, not {self.columns}")
+        if self.columns is not None:
+            _check_names("columns", self.columns, "inputs", self.sizes[0])
+            if len(set(self.columns)) < len(self.columns):
+                raise ValueError(f"columns must be different names, not {self.columns}")
         self.device = Device.named(device)
+        count = parameter_count(self.sizes, bias)
+        if count >= MOST_PARAMETERS:
+            raise ValueError(f"sizes {list(self.sizes)} make {count} parameters, more than any memory holds")
         with self.device.active():
-            self.parameters: Array = self.xp.zeros(parameter_count(self.sizes, bias), dtype=dtype)
+            self.parameters: Array = self.xp.zeros(count, dtype=dtype)
             self.weights: Array = self.parameters[: weight_count(self.sizes)]
+            # After the parameters: where these are too many, memory is short before a name for each output is made.
+            self.labels = tuple(map(str, range(self.sizes[-1]) if labels is None else labels))
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
 
@@ -236,15 +242,20 @@ class MLP:
         inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come. A net
                 with a `standardization` takes all but uint8 for values to standardise.
         Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
-        Raises DataError for another width or for pixels outside 0-255, TypeError for CUDA arrays on a CPU net.
+        Raises DataError for another width, for pixels outside 0-255 and for floats that are not finite, TypeError
+        for CUDA arrays on a CPU net.
         """
         rows = as_array(inputs)
         with self.device.active():
-            x = self.place_inputs(rows[None] if rows.ndim == 1 else rows)
-            result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
-            for start in range(0, len(x), QUERY_ROWS):
-                self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+            result = self.outputs(self.place_inputs(rows[None] if rows.ndim == 1 else rows))
         return result[0] if rows.ndim == 1 else result
+
+    def outputs(self, x: Array) -> Array:
+        """The outputs (n, n_out) for rows that `place_inputs` gave, in chunks that fit the cache."""
+        result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
+        for start in range(0, len(x), QUERY_ROWS):
+            self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+        return result
 
     def _query_chunk(self, x: Array, result: Array) -> None:
         xp, n = self.xp, len(x)
@@ -278,9 +289,9 @@ class MLP:
         if inputs.dtype == "uint8":
             return inputs
         if self.standardization is not None:
-            return standardized(inputs, self.standardization).astype(self.dtype, copy=False)
+            inputs = standardized(inputs, self.standardization)
         if inputs.dtype.kind not in "iu":
-            return inputs.astype(self.dtype, copy=False)
+            return _finite(as_floats(inputs, self.dtype), "inputs")
         low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)
         if low < 0 or high > 255:
             raise DataError(
@@ -302,8 +313,9 @@ class MLP:
             )
         targets = to_device(targets, self.device)
         if not is_labels:
+            targets = _finite(as_floats(targets, self.dtype), "targets")
             check_probabilities(targets, self.loss)
-            return targets.astype(self.dtype, copy=False)
+            return targets
         low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
         if low < 0 or high >= n_out:
             raise DataError(f"labels must lie in 0-{n_out - 1}, one an output, not {low} to {high}")
@@ -324,6 +336,36 @@ def parameter_count(sizes: Sequence[int], bias: bool) -> int:
     return weight_count(sizes) + bias * sum(sizes[1:])
 
 
+def _is_whole(size: Any) -> bool:
+    """NumPy's whole numbers count, True and False do not."""
+    return hasattr(size, "__index__") and getattr(size, "ndim", 0) == 0 and not isinstance(size, bool)
+
+
+def _check_names(what: str, names: tuple[str, ...], units: str, count: int) -> None:
+    if len(names) != count:
+        raise ValueError(f"{count} {units} but {len(names)} {what}")
+    unprintable = [name for name in names if not name.isprintable()]
+    if unprintable:
+        raise ValueError(f"{what} must be printable text of one line, not {unprintable[0]!r}")
+
+
 def _check_choice(what: str, name: str, choices: Any) -> None:
     if name not in choices:
         raise ValueError(f"unknown {what} {name!r}: choose from {', '.join(choices)}")
+
+
+def _finite_pair(name: str, meaning: str, values: Sequence[float]) -> tuple[float, float]:
+    pair = tuple(map(float, values))
+    if len(pair) != 2 or not all(map(math.isfinite, pair)):
+        raise ValueError(f"{name} must be two finite numbers, {meaning}, not {values}")
+    return pair
+
+
+def _finite(rows: Array, name: str) -> Array:
+    """The rows as they are. Raises DataError naming the first one that isn't finite throughout."""
+    finite = xp_of(rows).isfinite(rows)
+    if not bool(finite.all()):
+        row = to_host(finite).all(axis=1).tolist().index(False)
+        problem = f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
+        raise DataError(f"{problem}: correct them, or leave the row out")
+    return rows

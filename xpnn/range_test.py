@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array
-from xpnn.errors import DataError, DivergenceError
+from xpnn.errors import DivergenceError
+from xpnn.evaluation import placed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
 from xpnn.regularization import NONE, Regularization
@@ -77,15 +78,14 @@ def find_learning_rate(
         raise ValueError(f"the rates must rise from a positive number to a larger one, not from {least} to {most}")
     if steps < 10:
         raise ValueError(f"steps must be 10 or more, not {steps}")
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to train on" if not len(samples) else "training needs targets")
     rates = np.geomspace(least, most, steps)
     copy = net.to(net.device)
     with copy.device.active(), np.errstate(over="ignore", invalid="ignore"):
         made = optimizer(lambda numbers: rates[numbers.astype(int)])
-        inputs, targets = copy.place_inputs(samples.inputs), copy.place_targets(samples.targets)
-        step = ReferenceStep(copy, made, inputs, targets, batch_size, regularization=regularization, seed=seed)
+        rows = placed(copy, samples, "train on")
+        step = ReferenceStep(
+            copy, made, rows.inputs, rows.targets, batch_size, regularization=regularization, seed=seed
+        )
         table = update_table(made, np.arange(steps, dtype=np.float64), rates)
         step.begin_epoch(0, copy.xp.asarray(table, dtype=copy.dtype))
         losses = _sweep(copy, step, steps, seed, progress)

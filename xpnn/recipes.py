@@ -1,6 +1,7 @@
 """Recipes: complete settings for a net and its training, each good for something and named.
 
     default   quick and good on digits and MNIST, chosen by measurement (docs/benchmarks.md)
+    dropout   slower and better: two layers of 800 with dropout and max-norm, made for MNIST (Srivastava et al., 2014)
     seed      a first network as the tutorials type it in, to the letter: one sample at a time, in file order,
               two sigmoids, no biases (Rashid, Make Your Own Neural Network, 2016)
 
@@ -15,8 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from xpnn.backend import Device
+from xpnn.early_stopping import early_stopping
+from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
-from xpnn.optimizers import OPTIMIZERS, Optimizer, settings_of
+from xpnn.optimizers import OPTIMIZERS, Optimizer, decoupled, settings_of
+from xpnn.plateau import ReduceOnPlateau
+from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import scheduled
 from xpnn.training import Epoch, train
@@ -28,8 +33,12 @@ WITH_MOMENTUM = [name for name in OPTIMIZERS if "momentum" in settings_of(name)]
 class Recipe:
     """All settings but the data, the device and the seed; the names are those of `MLP` and `train`.
 
-    warmup:   the share of the run's steps, in [0, 1), that lead up to the learning rate.
-    momentum: None is the optimizer's own.
+    optimizer:    a name of OPTIMIZERS, or lbfgs (see `xpnn.train_lbfgs`), which has no learning rate and no batches.
+    warmup:       the share of the run's steps, in [0, 1), that lead up to the learning rate.
+    momentum, weight_decay: None is the optimizer's own.
+    plateau:      epochs without a lower loss after which the learning rate is divided by 10; None: it isn't.
+    patience:     epochs without a better `metric` after which training ends, and the best parameters are taken; None:
+                  it runs for all its epochs (see `xpnn.early_stopping`).
     """
 
     hidden_sizes: tuple[int, ...] = (200,)
@@ -46,12 +55,19 @@ class Recipe:
     schedule: str = "linear"
     warmup: float = 0.0
     momentum: float | None = None
+    weight_decay: float | None = None
+    plateau: int | None = None
     batch_size: int = 32
     epochs: int = 10
     shuffle: bool = True
     error_rule: str = "gradient"
     class_weight: str | tuple[float, ...] | None = None
     label_smoothing: float = 0.0
+    regularization: Regularization = NONE
+    average_decay: float = 0.0
+    patience: int | None = None
+    metric: str = "validation_loss"
+    minimum_change: float = 0.0
 
     def network(
         self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0, **options: Any
@@ -85,22 +101,42 @@ class Recipe:
         settings = {} if self.momentum is None else {"momentum": self.momentum}
         if not settings.keys() <= settings_of(self.optimizer).keys():
             raise ValueError(f"{self.optimizer} takes no momentum: choose from {', '.join(WITH_MOMENTUM)}")
-        return OPTIMIZERS[self.optimizer](schedule, **settings)
+        made = OPTIMIZERS[self.optimizer](schedule, **settings)
+        return made if self.weight_decay is None else decoupled(made, self.weight_decay)
 
-    def train(self, net: MLP, samples: Samples, *, seed: int = 0, **options: Any) -> Iterator[Epoch]:
-        """`xpnn.train` with the recipe's settings; `options` are its others (validation, progress)."""
-        return train(
+    def train(
+        self, net: MLP, samples: Samples, *, validation: Samples | None = None, seed: int = 0, **options: Any
+    ) -> Iterator[Epoch]:
+        """`xpnn.train` with the recipe's settings, and early stopping where it asks for it; raises what they raise.
+
+        `options` are what else `xpnn.train` takes, such as progress.
+        """
+        shared: dict[str, Any] = {
+            "validation": validation,
+            "epochs": self.epochs,
+            "regularization": self.regularization,
+            "class_weight": self.class_weight,
+            "label_smoothing": self.label_smoothing,
+        }
+        if self.optimizer == "lbfgs":
+            return iter(train_lbfgs(net, samples, **shared))
+        epochs = train(
             net,
             samples,
-            epochs=self.epochs,
             batch_size=self.batch_size,
             optimizer=self.make_optimizer(len(samples)),
             shuffle=self.shuffle,
             seed=seed,
             error_rule=self.error_rule,
-            class_weight=self.class_weight,
-            label_smoothing=self.label_smoothing,
+            average_decay=self.average_decay,
+            plateau=None if self.plateau is None else ReduceOnPlateau(patience=self.plateau),
+            **shared,
             **options,
+        )
+        if self.patience is None:
+            return epochs
+        return early_stopping(
+            epochs, net, metric=self.metric, patience=self.patience, minimum_change=self.minimum_change
         )
 
 
@@ -121,5 +157,12 @@ RECIPES = {
         epochs=5,
         shuffle=False,
         error_rule="book",
+    ),
+    "dropout": Recipe(
+        hidden_sizes=(800, 800),
+        learning_rate=0.001,
+        batch_size=128,
+        epochs=30,
+        regularization=Regularization(dropout=0.5, input_dropout=0.2, max_norm=2.0),
     ),
 }

@@ -5,7 +5,7 @@ Pixels stay uint8, a quarter of float32's memory; the network scales them when i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,11 @@ class Samples:
 
     @staticmethod
     def of(pair: Samples | tuple[Any, Any]) -> Samples:
-        """Samples as they are; a pair (inputs, targets) of arrays or lists as Samples."""
+        """Samples as they are; a pair (inputs, targets) of arrays or lists as Samples. TypeError for anything else."""
+        if isinstance(pair, Dataset):
+            raise TypeError("this is a whole data set; give its rows: data.train or data.test")
+        if not isinstance(pair, Samples | tuple | list) or (not isinstance(pair, Samples) and len(pair) != 2):
+            raise TypeError(f"give Samples, or a pair (inputs, targets), not {type(pair).__name__}")
         return pair if isinstance(pair, Samples) else Samples(as_array(pair[0]), as_array(pair[1]))
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:
@@ -59,16 +63,31 @@ class Samples:
         if not 0 < fraction < 1:
             raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
         aside = np.zeros(len(self), dtype=bool)
-        shuffled = np.random.default_rng(seed).permutation(len(self))
-        if self.targets is not None and self.targets.ndim == 1:
-            # Rows of a label in random order, the labels one after another: every (1/fraction)-th row
-            # of that line takes each label's share, exact to one row.
-            shuffled = shuffled[np.argsort(self.targets[shuffled], kind="stable")]
+        shuffled = self._shuffled_by_label(seed)
         count = round(fraction * len(self))
         if not 0 < count < len(self):
             raise ValueError(f"a fraction of {fraction} of {len(self)} rows leaves one part empty")
         aside[shuffled[(np.arange(count) * len(self)) // count]] = True
         return self.take(~aside), self.take(aside)
+
+    def folds(self, count: int, seed: int = 0) -> Iterator[tuple[Samples, Samples]]:
+        """Cut the rows into `count` parts at random, labels in their shares; yields (all others, the part) for each.
+
+        Stone, Cross-validatory choice and assessment of statistical predictions, 1974.
+        Raises ValueError unless count is from 2 to the number of rows.
+        """
+        if not 2 <= count <= len(self):
+            raise ValueError(f"{len(self)} rows can be cut into 2 to {len(self)} folds, not {count}")
+        fold = np.empty(len(self), dtype=np.int64)
+        fold[self._shuffled_by_label(seed)] = np.arange(len(self)) % count
+        return ((self.take(fold != k), self.take(fold == k)) for k in range(count))
+
+    def _shuffled_by_label(self, seed: int) -> NDArray[np.int64]:
+        """Row numbers in random order, those of a label one after another: every k-th takes each label's share."""
+        shuffled = np.random.default_rng(seed).permutation(len(self))
+        if self.targets is None or self.targets.ndim != 1:
+            return shuffled
+        return shuffled[np.argsort(self.targets[shuffled], kind="stable")]
 
 
 def _check_weights(weights: NDArray[Any], n: int) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.averaging import mixes
-from xpnn.backend import Array
-from xpnn.errors import DataError, DivergenceError
-from xpnn.evaluation import Evaluation, evaluate
+from xpnn.backend import Array, as_floats
+from xpnn.errors import DivergenceError
+from xpnn.evaluation import Evaluation, measure, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -93,25 +93,25 @@ def train(
                      `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
     progress:        called after every step.
 
-    Raises ValueError for arguments that can't work, DataError for rows that don't fit the net and, in the
+    Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
     course of the run, DivergenceError as soon as the loss or a parameter is seen to be no finite number; the net
     then has the parameters with which that epoch began.
     """
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
     check_smoothing(net.loss, label_smoothing)
-    samples = Samples.of(samples)
-    if samples.targets is None or not len(samples):
-        raise DataError("there are no rows to train on" if not len(samples) else "training needs targets")
-    n, updates = len(samples), math.ceil(len(samples) / batch_size)
     chosen = adam() if optimizer is None else optimizer
+    if not isinstance(chosen, Optimizer):
+        raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     with net.device.active():
-        inputs, targets = net.place_inputs(samples.inputs), net.place_targets(samples.targets)
+        samples = placed(net, samples, "train on")
+        watched = None if validation is None else placed(net, validation, "validate on")
+        n, updates = len(samples), math.ceil(len(samples) / batch_size)
         weights = row_weights(samples, net.sizes[-1], class_weight)
         step: Step = ReferenceStep(
             net,
             chosen,
-            inputs,
-            targets,
+            samples.inputs,
+            samples.targets,
             batch_size,
             error_rule=error_rule,
             regularization=regularization,
@@ -131,13 +131,13 @@ def train(
                 steps = np.arange(first, first + updates, dtype=np.float64)
                 rates = factor * chosen.schedule(steps)
                 table = update_table(chosen, steps, rates, average_decay)
-                step.begin_epoch(first, net.xp.asarray(table, dtype=net.dtype))
+                step.begin_epoch(first, net.xp.asarray(as_floats(table, net.dtype)))
                 _run_epoch(step, shuffled_order(net, n, seed if shuffle else None, number), number, progress)
                 step.end_epoch()
                 loss, hits = step.totals()
                 seconds = time.perf_counter() - started
                 _check_finite(net, step, before, number, rates)
-                measured = None if validation is None else evaluate(net, validation)
+                measured = None if watched is None else measure(net, watched)
             if plateau is not None:
                 factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
             accuracy = None if hits is None else hits / n

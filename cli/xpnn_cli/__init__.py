@@ -6,16 +6,25 @@ stdout is for results, stderr for progress. Exit codes: 0, 1 for bad data or a f
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Any
 
-import click
+try:
+    import click
 
-from xpnn.errors import XpnnError
-from xpnn_cli.devices import devices
-from xpnn_cli.draw import draw
-from xpnn_cli.query import query
-from xpnn_cli.test import test
-from xpnn_cli.train import train
+    from xpnn.errors import XpnnError
+    from xpnn_cli.cross_validate import cross_validate
+    from xpnn_cli.devices import devices
+    from xpnn_cli.draw import draw
+    from xpnn_cli.find_lr import find_lr
+    from xpnn_cli.plot import plot
+    from xpnn_cli.query import query
+    from xpnn_cli.test import test
+    from xpnn_cli.train import train
+except KeyboardInterrupt:  # Ctrl-C while NumPy is being loaded
+    sys.exit(130)
 
 
 class _Commands(click.Group):
@@ -27,10 +36,24 @@ class _Commands(click.Group):
         except XpnnError as error:
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
-            raise click.ClickException(f"not enough memory ({error}); lower --hidden or --limit") from error
+            detail = f" ({error})" if str(error) else ""
+            raise click.ClickException(f"not enough memory{detail}; lower --hidden or --limit") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has seen enough: Click ends the program quietly
+                raise
+            _discard_output()
+            raise click.ClickException(f"the output can't be written ({error.strerror}); make room for it") from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             ctx.exit(130)
+
+
+def _discard_output() -> None:
+    """Let what stdout still holds go nowhere: Python tries to write it once more when it ends."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,5 +71,5 @@ def main() -> None:
     """
 
 
-for command in (train, test, query, draw, devices):
+for command in (train, test, query, find_lr, cross_validate, plot, draw, devices):
     main.add_command(command)

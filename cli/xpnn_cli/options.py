@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from xpnn.backend import Device, why_no_cuda
+from xpnn.errors import ModelFileError
+from xpnn.files import check_writable
 
 
 def size_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -41,6 +45,41 @@ def finite(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     return value
 
 
+def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A file that can be written: found out before the work, not after it."""
+    if value is None:
+        return None
+    if not value.name:
+        raise click.BadParameter("the name of a file is needed.")
+    if not value.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.parent}; make it first.")
+    check_writable(value)
+    return value
+
+
+class GroupedOption(click.Option):
+    """An option that stands under a heading in the help."""
+
+    def __init__(self, *arguments: Any, group: str, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its options under headings; those without one come first."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options' part of the help."""
+        groups: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                groups.setdefault(getattr(parameter, "group", "Options"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
 device_option = click.option(
     "--device",
     metavar="DEVICE",
@@ -49,7 +88,7 @@ device_option = click.option(
     show_default=True,
     help="cpu, cuda, cuda:N for the N-th GPU from 0, or auto: a GPU if one can be used, else the CPU.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout and nothing else.")
 
 
 def chosen_device(name: str) -> Device:
@@ -61,6 +100,14 @@ def chosen_device(name: str) -> Device:
     return device
 
 
+def refuse_unless_finite(values: Any, model: str) -> None:
+    """Raise ModelFileError if what a model gave is not finite: nothing can be read from it."""
+    if not np.isfinite(values).all():
+        raise ModelFileError(
+            f"{model}: its answers are not finite numbers, so its weights are too large; train it anew"
+        )
+
+
 def print_json(result: Any) -> None:
-    """The one JSON object of a command, on stdout."""
-    click.echo(json.dumps(result))
+    """A command's result as JSON, on stdout: one value, all of it standard."""
+    click.echo(json.dumps(result, allow_nan=False))

@@ -18,7 +18,7 @@ TO_ASCII = str.maketrans("░▒▓█▄▀", ".:*#.'")
 def printable(picture: str) -> str:
     """The picture in characters that stdout can show."""
     try:
-        picture.encode(sys.stdout.encoding or "ascii")
+        picture.encode(getattr(sys.stdout, "encoding", None) or "ascii")  # a closed stdout is None
     except UnicodeEncodeError:
         return picture.translate(TO_ASCII)
     return picture

@@ -25,8 +25,8 @@ class TrainingProgress:
 
     @property
     def step_callback(self) -> Callable[[Progress], None] | None:
-        """Redraws the bar; None where stderr is no terminal."""
-        return self._after_step if sys.stderr.isatty() else None
+        """Redraws the bar; None where stderr is no terminal, or closed."""
+        return self._after_step if sys.stderr is not None and sys.stderr.isatty() else None
 
     def watch(self, records: Iterator[Epoch]) -> Iterator[Epoch]:
         """The records as they come, each shown."""

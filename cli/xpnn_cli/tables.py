@@ -11,7 +11,10 @@ import numpy as np
 
 import xpnn
 from xpnn.data.table import read_table, wrong_value
+from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
+from xpnn_cli.options import refuse_unless_finite
+from xpnn_cli.settings import changed_recipe
 
 PARTS = ("train", "validation", "test")
 FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
@@ -29,6 +32,16 @@ def target_list(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if not all(names) or len(set(names)) < len(names):
         raise click.BadParameter(f"{value!r} is not a list of different column names such as price or price,tax.")
     return names
+
+
+def table_recipe(name: str, options: dict[str, Any]) -> Recipe:
+    """The recipe with the user's changes, and with what suits tables where the user doesn't say otherwise.
+
+    The usual initial weights below relu and its like are made for many inputs: on a table's few columns the net starts
+    as a wild function, and Glorot's smaller ones get to better scores (docs/benchmarks.md).
+    """
+    recipe = changed_recipe(name, options | {"output": options["output"] or "identity"})
+    return dataclasses.replace(recipe, initializer=recipe.initializer or "glorot-uniform")
 
 
 def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
@@ -55,9 +68,9 @@ def scaled(samples: xpnn.Samples | None, scaling: Standardization | None) -> Any
     return dataclasses.replace(samples, targets=(samples.targets - scaling.means) / scaling.deviations)
 
 
-def check_shares(output: str, samples: xpnn.Samples, labels: tuple[str, ...], path: str) -> None:
-    """Raise DataError, naming the place in the file, unless the output can become what the targets are."""
-    if output not in ("sigmoid", "softmax"):
+def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...] | None, path: str | None) -> None:
+    """Raise DataError, naming the place in the table, unless the output can become what the targets are."""
+    if output not in ("sigmoid", "softmax") or samples is None or labels is None or path is None:
         return
     targets = np.asarray(samples.targets)
     wrong = np.argwhere((targets < 0) | (targets > 1))
@@ -87,9 +100,9 @@ def read_for(net: xpnn.MLP, path: str, *, with_targets: bool, limit: int | None 
     return samples
 
 
-def check_reach(net: xpnn.MLP, samples: xpnn.Samples, path: str) -> None:
-    """Raise DataError, naming the place, for inputs so far from the training data that no answer has a meaning."""
-    if net.standardization is None or net.columns is None:
+def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -> None:
+    """Raise DataError, naming the place, for inputs so far from the training data that no answer means anything."""
+    if net.standardization is None or net.columns is None or samples is None or path is None:
         return
     means, deviations = map(np.array, net.standardization)
     with np.errstate(over="ignore"):
@@ -101,12 +114,15 @@ def check_reach(net: xpnn.MLP, samples: xpnn.Samples, path: str) -> None:
         raise wrong_value(path, int(row), net.columns[column], problem)
 
 
-def values(net: xpnn.MLP, path: str) -> list[dict[str, Any]]:
+def values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
     """The answers of `xpnn query` to the rows of a table."""
-    outputs = xpnn.to_host(net.query(read_for(net, path, with_targets=False).inputs)).tolist()
+    samples = read_for(net, path, with_targets=False)
+    with np.errstate(all="ignore"):
+        outputs = xpnn.to_host(net.query(samples.inputs))
+    refuse_unless_finite(outputs, model)
     return [
         {"input": f"{path}:{number}", "values": dict(zip(net.labels, row, strict=True))}
-        for number, row in enumerate(outputs, 1)
+        for number, row in enumerate(outputs.tolist(), 1)
     ]
 
 
@@ -115,12 +131,12 @@ def values_line(answer: dict[str, Any]) -> str:
     return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
 
 
-def part_scores(net: xpnn.MLP, parts: dict[str, xpnn.Samples | None]) -> dict[str, float]:
-    """All scores of the parts that are there, by names such as test_r2."""
-    found = {part: xpnn.evaluate(net, samples) for part, samples in parts.items() if samples is not None}
+def scores_by_part(found: dict[str, Any]) -> dict[str, float]:
+    """The scores of values, by names such as test_r2; nothing where the targets are labels."""
     return {
         f"{part}_{name}": value
         for part, evaluation in found.items()
+        if evaluation is not None and evaluation.accuracy is None
         for name, value in evaluation.scores().items()
         if name != "loss"
     }
@@ -135,7 +151,7 @@ def scores_line(scores: dict[str, float]) -> str:
 
 
 def scores_lines(result: dict[str, Any]) -> str:
-    """The same of all parts, from the flat names of `part_scores`."""
+    """The same of all parts, from the names of `scores_by_part`."""
     found = {
         part: {name.removeprefix(f"{part}_"): value for name, value in result.items() if name.startswith(f"{part}_")}
         for part in PARTS

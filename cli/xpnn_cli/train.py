@@ -4,145 +4,113 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 import xpnn
-from xpnn.activations import HIDDEN_ACTIVATIONS
-from xpnn.losses import LOSSES, check_smoothing, natural_loss
-from xpnn.names import choices
-from xpnn.optimizers import OPTIMIZERS, settings_of
-from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
+from xpnn.data import MOST_CLASSES, read_samples, read_table
+from xpnn.files import check_writable
+from xpnn.history import FILE_NAME
+from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization
-from xpnn.schedules import SCHEDULES
-from xpnn_cli.options import chosen_device, device_option, finite, json_option, name_list, print_json, size_list
+from xpnn_cli.options import (
+    GroupedCommand,
+    GroupedOption,
+    chosen_device,
+    device_option,
+    finite,
+    json_option,
+    print_json,
+    writable,
+)
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
+from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
     check_shares,
     network_options,
-    part_scores,
     predictions,
     scaled,
+    scores_by_part,
     scores_lines,
+    table_recipe,
     target_list,
     target_scaling,
 )
 
-POSITIVE = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+MODEL_NAME = "model.safetensors"
+PARTED = 1.1  # times its least value: a validation loss above that has turned
 
 
-def _setting(*names: str, help: str, **options: Any) -> Callable[..., Any]:  # noqa: A002 - Click's own name for it
-    """An option that changes one setting of the recipe; its help shows the default recipe's."""
-    field = names[-1].lstrip("-").replace("-", "_")
-    default = getattr(RECIPES["default"], field)
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return click.option(*names, help=f"{help}  [default: {shown}]", **options)
-
-
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
-@click.option(
-    "--recipe",
-    type=click.Choice(sorted(RECIPES)),
-    default="default",
-    show_default=True,
-    help="Settings to start from: the options below each change one. `seed` is the first network of the textbooks,"
-    " with two sigmoids, learning one sample at a time.",
-)
-@_setting(
-    "--hidden",
-    "hidden_sizes",
-    metavar="N[,N...]",
-    callback=size_list,
-    help='Units of the hidden layers, such as 300,100; "" for none.',
-)
-@_setting(
-    "--activation",
-    "hidden",
-    metavar="NAME[,NAME...]",
-    callback=name_list,
-    help=f"Of the hidden layers; one, or one for each. {choices(HIDDEN_ACTIVATIONS)}; a number may follow, as shown.",
-)
-@_setting("--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones.")
-@click.option(
-    "--loss",
-    metavar="NAME",
-    help=f"What training lowers: {choices(LOSSES)}.  [default: the one made for the output]",
-)
-@_setting("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), help="How the weights follow the gradient.")
-@_setting(
-    "--lr",
-    "learning_rate",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=finite,
-    help="Learning rate, the highest of the run. Another optimizer than the recipe's has its own usual rate.",
-)
-@_setting("--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the learning rate changes in the run.")
-@_setting(
-    "--warmup",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help="Share of the run's updates in which the learning rate rises from 0 to where the schedule starts.",
-)
-@click.option(
-    "--momentum",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help=f"Share of the last step in the next; for {', '.join(WITH_MOMENTUM)}.  [default: the optimizer's own]",
-)
-@_setting("--batch-size", type=POSITIVE, help="Rows an update.")
-@_setting("--epochs", type=POSITIVE, help="Passes over the training rows.")
-@click.option(
-    "--class-weight",
-    type=click.Choice(["balanced"]),
-    help="balanced: rare classes count more, so that all count the same.",
-)
-@_setting(
-    "--label-smoothing",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=finite,
-    help="Share of a label's certainty that is spread over the classes, such as 0.1.",
-)
-@_setting("--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic.")
-@click.option(
-    "--targets",
-    metavar="NAME[,NAME...]",
-    callback=target_list,
-    help="Columns to predict: DATA is then a table, a CSV file of numbers with column names in its first line. The"
-    " output is identity (a number), --output sigmoid for targets of 0 and 1.",
-)
-@click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
-@click.option("--test-data", metavar="FILE", help="Rows to test on, where DATA is a file without test rows.")
-@click.option(
-    "--validation-fraction",
-    type=SHARE,
-    callback=finite,
-    help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
-    " are no test rows, else none, and the test rows are shown]",
-)
-@click.option("--classes", type=click.IntRange(min=2), help="Number of classes.  [default: the largest label + 1]")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the initial weights and the shuffles: the same seed, the same run.",
+    help="Of the initial weights, the shuffles and dropout: the same seed, the same run.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    default="model.safetensors",
-    show_default=True,
-    help="File for the model; one that is there is replaced.",
+    callback=writable,
+    help=f"File for the model; one that is there is replaced.  [default: {MODEL_NAME}, in --run's folder if given]",
+)
+@click.option(
+    "--run",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Keep each epoch's numbers in {FILE_NAME} there, for `xpnn plot FOLDER`; the model goes there too.",
 )
 @json_option
+@click.option(
+    "--targets",
+    cls=GroupedOption,
+    group="Data",
+    metavar="NAME[,NAME...]",
+    callback=target_list,
+    help="Columns to predict: DATA is then a table, a CSV file of numbers below a line of column names, and the"
+    " default output is identity; give --output sigmoid for targets of 0 and 1.",
+)
+@click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
+@click.option(
+    "--test-data",
+    cls=GroupedOption,
+    group="Data",
+    metavar="DATA",
+    help="A name or a file of rows to test on, where DATA has no test rows.",
+)
+@click.option(
+    "--validation-data",
+    cls=GroupedOption,
+    group="Data",
+    metavar="DATA",
+    help="A name or a file of rows to measure on after each epoch.",
+)
+@click.option(
+    "--validation-fraction",
+    cls=GroupedOption,
+    group="Data",
+    type=SHARE,
+    callback=finite,
+    help="Set aside a share of the training rows, and measure on them after each epoch.  [default: 0.1 where there"
+    " are no test rows, or where they decide: --patience, --plateau; else none, and the test rows are shown]",
+)
+@click.option(
+    "--classes",
+    cls=GroupedOption,
+    group="Data",
+    type=click.IntRange(2, MOST_CLASSES),
+    help="Number of classes.  [default: the largest label + 1]",
+)
+@recipe_options
 def train(
     data: str,
     device: str,
@@ -150,89 +118,83 @@ def train(
     targets: tuple[str, ...] | None,
     limit: int | None,
     test_data: str | None,
+    validation_data: str | None,
     validation_fraction: float | None,
     classes: int | None,
     seed: int,
-    out: Path,
+    out: Path | None,
+    run: Path | None,
     as_json: bool,
     **changes: Any,
 ) -> None:
     """Train a network on DATA, and save it.
 
     DATA is a name (digits, which comes with xpnn; mnist, found in $XPNN_DATA_DIR) or a file: CSV with a label and
-    then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not.
+    then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not. With --targets it is a table of real numbers.
 
     \b
       xpnn train                                digits, in a second
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
-      xpnn train houses.csv --targets price     real-valued columns, found by name
+      xpnn train houses.csv --targets price
+      xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
     """
-    if targets:
-        _check_goes_with_targets(changes, classes)
-        changes["output"] = changes["output"] or "identity"
-    settings = _changed(RECIPES[recipe], {name: value for name, value in changes.items() if value is not None})
-    _check_folder(out)
+    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
+    out = _place_for_the_model(out, run)
     place = chosen_device(device)
-    try:
+    with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, targets=targets)
-        if targets:
-            check_shares(settings.output, dataset.train, targets, data)
-        dataset, validation = _with_validation(dataset, validation_fraction)
-        settings.make_optimizer(len(dataset.train))
-        options = network_options(dataset)
-        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **options)
-        check_smoothing(net.loss, settings.label_smoothing)
+    for samples, path in ((dataset.train, data), (dataset.test, test_data)):
+        check_shares(settings.output, samples, targets, path)
+    dataset, validation = _with_validation(dataset, validation_data, validation_fraction, settings)
+    started = time.perf_counter()
+    with usage_errors():
+        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))
         scaling = target_scaling(net, dataset)
-    except xpnn.XpnnError:
-        raise
-    except ValueError as error:  # settings that don't go together
-        raise click.UsageError(str(error)) from error
-    if test_data and dataset.test and dataset.columns:
-        check_shares(net.output, dataset.test, net.labels, test_data)
-        check_reach(net, dataset.test, test_data)
-    result = _train(settings, net, dataset, validation, scaling, seed)
-    xpnn.save(net, out)
-    result["model"] = str(out)
+        for samples, path in ((dataset.test, test_data), (validation, validation_data)):
+            check_reach(net, samples, path)
+        rows = "test" if validation is dataset.test else "validation"
+        watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
+        samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
+        epochs = settings.train(net, samples, seed=seed, validation=watched, progress=watch.step_callback)
+        records = _run(
+            watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out, scaling
+        )
+    seconds = time.perf_counter() - started
+    _save(net, out, scaling)
+    result = _summary(net, dataset, validation, records)
+    result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
         print_json(result)
     else:
         click.echo(_report(net, dataset, result))
 
 
-def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with the user's changes, and with what follows from them where the user doesn't say otherwise."""
-    optimizer = changes.get("optimizer", recipe.optimizer)
-    if "momentum" in changes and optimizer not in WITH_MOMENTUM:
-        raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
-    if optimizer != recipe.optimizer:
-        changes.setdefault("learning_rate", settings_of(optimizer)["learning_rate"])
-    output = changes.get("output", recipe.output)
-    if output != recipe.output:
-        changes.setdefault("loss", natural_loss(output))
-    if changes.get("loss", recipe.loss) != recipe.loss:
-        changes["target_range"] = (0.0, 1.0)
-    return dataclasses.replace(recipe, **changes)
+def _place_for_the_model(out: Path | None, run: Path | None) -> Path:
+    """Where the model goes; the run's folder is made."""
+    if run is not None:
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise xpnn.XpnnError(f"--run {run}: the folder can't be made ({error.strerror}); choose another") from error
+    if out is None:
+        out = Path(MODEL_NAME) if run is None else run / MODEL_NAME
+        check_writable(out)
+    return out
 
 
-def _check_goes_with_targets(changes: dict[str, Any], classes: int | None) -> None:
-    for option, value in (("--classes", classes), ("--class-weight", changes["class_weight"])):
-        if value is not None:
-            raise click.UsageError(f"{option} goes with class labels, not with --targets.")
-
-
-def _check_folder(out: Path) -> None:
-    """A misspelt folder is found before the training, not after it."""
-    if not out.parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}; make it first.")
-
-
-def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpnn.Dataset, xpnn.Samples | None]:
-    """Set validation rows aside, if they are asked for, or if there are no test rows to watch instead."""
-    n = len(dataset.train)
+def _with_validation(
+    dataset: xpnn.Dataset, source: str | None, fraction: float | None, settings: Recipe
+) -> tuple[xpnn.Dataset, xpnn.Samples | None]:
+    """The rows to watch: the user's own; or some set aside; or the test rows, where nothing is chosen by them."""
+    if source is not None:
+        if fraction is not None:
+            raise click.UsageError("--validation-data and --validation-fraction are two ways to one thing; give one.")
+        return dataset, _own_validation(dataset, source, settings)
+    n, decides = len(dataset.train), settings.patience is not None or settings.plateau is not None
     if fraction is None:
-        if dataset.test is not None or n < 20:
+        if n < 20 or (dataset.test is not None and not decides):
             return dataset, dataset.test
         fraction = 0.1
     try:
@@ -243,28 +205,47 @@ def _with_validation(dataset: xpnn.Dataset, fraction: float | None) -> tuple[xpn
     return dataclasses.replace(dataset, train=rows), validation
 
 
-def _train(
-    settings: Recipe,
-    net: xpnn.MLP,
-    dataset: xpnn.Dataset,
-    validation: xpnn.Samples | None,
-    scaling: Standardization | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Run the training, and say how it went in plain numbers."""
-    watches_test = validation is dataset.test
-    progress = TrainingProgress(settings.epochs, len(dataset.train), "test" if watches_test else "validation")
-    started = time.perf_counter()
-    rows, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
-    records = list(
-        progress.watch(settings.train(net, rows, seed=seed, validation=watched, progress=progress.step_callback))
-    )
-    seconds = time.perf_counter() - started
+def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpnn.Samples:
+    if dataset.columns is not None:
+        validation, _ = read_table(source, dataset.labels, columns=dataset.columns)
+        check_shares(settings.output, validation, dataset.labels, source)
+        return validation
+    validation = read_samples(source, classes=len(dataset.labels))
+    width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
+    if width != expected:
+        raise xpnn.DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", source)
+    return validation
+
+
+def _save(net: xpnn.MLP, out: Path, scaling: Standardization | None) -> None:
+    """Save the net so that it answers in the targets' own units."""
     if scaling is not None:
         xpnn.fold_target_scaling(net, *scaling)
+    xpnn.save(net, out)
+
+
+def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path, scaling: Standardization | None) -> list[xpnn.Epoch]:
+    """All epochs; where they diverge, the weights of the last good one are saved."""
+    records = []
+    try:
+        for epoch in epochs:
+            records.append(epoch)  # noqa: PERF402 - what came before an error is kept
+    except xpnn.DivergenceError as error:
+        if records:
+            _save(net, out, scaling)
+            raise xpnn.DivergenceError(f"{error}; {out} has the weights after epoch {len(records)}") from error
+        raise
+    return records
+
+
+def _summary(
+    net: xpnn.MLP, dataset: xpnn.Dataset, validation: xpnn.Samples | None, records: list[xpnn.Epoch]
+) -> dict[str, Any]:
+    """How it went, in plain numbers."""
+    watches_test = validation is dataset.test
     parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
+    found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
     last = records[-1]
-    tested = last.validation if watches_test or dataset.test is None else xpnn.evaluate(net, dataset.test)
     return {
         "data": dataset.name,
         "rows": len(dataset.train),
@@ -272,45 +253,46 @@ def _train(
         "parameters": net.parameters.size,
         "device": str(net.device),
         "dtype": net.dtype,
-        "seed": seed,
         "step": last.step,
         "epochs": len(records),
         "loss": last.loss,
-        "train_accuracy": xpnn.evaluate(net, dataset.train).accuracy,
-        "validation_accuracy": None if watches_test or last.validation is None else last.validation.accuracy,
-        "test_accuracy": None if dataset.test is None or tested is None else tested.accuracy,
+        **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
+        **scores_by_part(found),
+        "note": _note(records, watches_test),
         "epoch_seconds": [record.seconds for record in records],
-        "train_seconds": seconds,
-    } | ({} if dataset.columns is None else part_scores(net, parts))
+    }
+
+
+def _note(records: list[xpnn.Epoch], watches_test: bool) -> str | None:
+    """A word where training and validation have parted ways: more epochs then only learn the training rows by heart."""
+    losses = [record.validation.loss for record in records if record.validation is not None]
+    if len(losses) < 3:
+        return None
+    best = min(range(len(losses)), key=losses.__getitem__)
+    if losses[-1] <= PARTED * losses[best] or records[-1].loss >= records[best].loss:
+        return None
+    rows = "test" if watches_test else "validation"
+    return (
+        f"the {rows} loss was least after epoch {best + 1} ({losses[best]:.4f}) and has risen to {losses[-1]:.4f}, "
+        "while the training loss fell: the net overfits; try --patience 5, --dropout 0.3 or fewer epochs"
+    )
 
 
 def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
     sizes, model = "-".join(map(str, net.sizes)), result["model"]
-    if dataset.columns is not None:
-        return _table_report(net, dataset, result)
+    is_table = dataset.columns is not None
+    rows, shape = dataset.test or dataset.train, dataset.image_shape
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
+    shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
+    note = f"\nnote: {result['note']}\n" if result["note"] else ""
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}
-accuracy: {", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)}
-
-{predictions_picture(net, dataset.test or dataset.train, dataset.image_shape)}
+{scores_lines(result) if is_table else f"accuracy: {shares}"}
+{note}
+{predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}
 
 saved {model}; now try
   xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name == "mnist" else "DATA"}
-  xpnn query {model} picture.png"""
-
-
-def _table_report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
-    sizes, model = "-".join(map(str, net.sizes)), result["model"]
-    return f"""\
-{sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
-in {result["train_seconds"]:.1f} s on {result["device"]}
-{scores_lines(result)}
-
-{predictions(net, dataset.test or dataset.train)}
-
-saved {model}; now try
-  xpnn test {model} DATA
-  xpnn query {model} DATA"""
+  xpnn query {model} {"DATA" if is_table else "picture.png"}"""

@@ -27,7 +27,7 @@ from xpnn.schedules import SCHEDULES
 Run = Callable[..., Result]
 TRAIN_KEYS = {
     *("device", "dtype", "parameters", "epochs", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"),
-    *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed"),
+    *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed", "note"),
 }
 
 
@@ -157,7 +157,9 @@ def test_csv_with_and_without_test_data(run: Run) -> None:
     given = json.loads(run("train", "train.csv", "--test-data", "test.csv", "--json").stdout)
     assert given["test_accuracy"] > 0.9
     assert given["rows"] == 600
-    more = json.loads(run("train", "train.csv", "--classes", "5", "--json").stdout)
+    named = json.loads(run("train", "digits", "--test-data", "digits", "--epochs", "1", "--json").stdout)
+    assert named["test_accuracy"] > 0.5
+    more = json.loads(run("train", "train.csv", "--classes", "5", "--limit", "9" * 20, "--json").stdout)
     assert more["sizes"] == [16, 200, 5]
 
 
@@ -186,6 +188,7 @@ def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
         ("--loss binary-cross-entropy", "goes with sigmoid outputs only"),
         ("--output tanh --loss cross-entropy", "goes with softmax outputs only"),
         ("--momentum 0.9", "--momentum goes with --optimizer momentum, nesterov, rmsprop, sgd; not with adam."),
+        ("--momentum 0", "--momentum goes with --optimizer momentum"),
         ("--momentum 0 --optimizer nesterov", "nesterov needs a momentum"),
         ("--schedule cosin", "'cosin' is not one of 'constant', 'cosine'"),
         ("--warmup 1", "not in the range"),
@@ -203,6 +206,7 @@ def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
         ("--validation-fraction 1", "not in the range"),
         ("--validation-fraction 0.0001", "leaves one part empty"),
         ("--classes 1", "not in the range"),
+        ("--classes 999999999", "not in the range"),
         ("--out nowhere/model", "there is no folder nowhere"),
         ("--recipe sead", "'sead' is not one of"),
         ("--speed 9", "No such option"),
@@ -213,6 +217,34 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
     assert message in result.stderr
     assert result.stdout == ""
     assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "draw"])
+@pytest.mark.parametrize(
+    ("out", "exit_code", "message"),
+    [
+        ("", 2, "the name of a file is needed"),
+        ("nowhere/model", 2, "there is no folder nowhere"),
+        ("n" * 300, 1, "can't be written (File name too long)"),
+        ("/dev/null", 1, "/dev/null: can't be written (a folder or device is there, not a file)"),
+        ("refused", 1, "refused: can't be written (Permission denied); choose another place with --out"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_found_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, out: str, exit_code: int, message: str
+) -> None:
+    def touch(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    if out == "refused":  # root may write everywhere, so chmod proves nothing
+        monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(xpnn, "load", lambda *_, **__: pytest.fail("the data were read first"))
+    assert message in run(command, "--out", out, exit_code=exit_code).stderr
+
+
+def test_the_longest_name_that_a_file_can_have(run: Run) -> None:
+    run("train", "--epochs", "1", "--out", "n" * 255)
+    assert [path.name for path in Path().iterdir()] == ["n" * 255]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +268,14 @@ def test_bad_data_and_failed_runs_are_one_line_and_exit_code_1(run: Run, argumen
     assert message in line
     assert result.stdout == ""
     assert not Path("model.safetensors").exists()
+
+
+def test_memory_that_is_short_without_a_reason(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(xpnn, "load", short)
+    assert "Error: not enough memory; lower --hidden or --limit\n" in run("train", exit_code=1).stderr
 
 
 def test_device_errors_name_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,9 +313,13 @@ def test_test_shows_scores_and_confusion(run: Run, model: str) -> None:
 
 def test_test_of_rows_that_do_not_fit(run: Run, model: str) -> None:
     write_csv("other.csv")
-    assert "shape (60, 16); this net takes (n, 64)" in run("test", model, "other.csv", exit_code=1).stderr
+    error = run("test", model, "other.csv", exit_code=1).stderr
+    assert f"other.csv: its rows have 16 values, but {model} takes 64: name the data that it is for" in error
     Path("row.csv").write_text("12," + ",".join(["0"] * 64) + "\n")
-    assert "labels must lie in 0-9" in run("test", model, "row.csv", exit_code=1).stderr
+    assert "row.csv, line 1: label 12 is out of range: 10 classes" in run("test", model, "row.csv", exit_code=1).stderr
+    xpnn.save(xpnn.MLP([784, 10]), "mnist-model")
+    error = run("test", "mnist-model", exit_code=1).stderr
+    assert "digits: its rows have 64 values, but mnist-model takes 784: name the data that it is for, as in" in error
     assert "not a safetensors" in run("test", "row.csv", exit_code=1).stderr.replace("no safe", "not a safe")
 
 
@@ -286,23 +330,70 @@ def test_query_reads_rows_with_and_without_labels(run: Run, model: str) -> None:
     rows = data.test.inputs[:5]
     np.savetxt("rows.csv", rows, fmt="%d", delimiter=",")
     np.savetxt("labelled.csv", np.column_stack([data.test.targets[:5], rows]), fmt="%d", delimiter=",")
-    answers = json.loads(run("query", model, "rows.csv", "labelled.csv", "--json").stdout)
+    result = run("query", model, "rows.csv", "labelled.csv", "--json")
+    answers = json.loads(result.stdout)
     net = xpnn.load_model(model)
     assert [answer["input"] for answer in answers] == [
         *(f"rows.csv:{i}" for i in range(1, 6)),
         *(f"labelled.csv:{i}" for i in range(1, 6)),
     ]
+    assert "rows.csv: read as 64 pixels without a label; if not so, give --labelled" in result.stderr
+    assert "labelled.csv: read as 64 pixels after a label" in result.stderr
     assert [answer["label"] for answer in answers] == 2 * net.predict(rows).tolist()
     np.testing.assert_array_equal([answer["probabilities"] for answer in answers[:5]], net.query(rows))
     line = run("query", model, "rows.csv").stdout.splitlines()[0]
     assert line.startswith(f"rows.csv:1  {answers[0]['label']}   ({answers[0]['label']} ")
 
 
+def test_query_is_told_whether_there_is_a_label(run: Run, model: str) -> None:
+    names, row = "Label," + ",".join(f"p{i}" for i in range(63)), "5" + 63 * ",0"
+    Path("plain.csv").write_text(f"{row}\n")
+    Path("headed.csv").write_text(f"{names}\n{row}\n")
+    Path("long.csv").write_text(f"{row},0\n")
+    for arguments in (["headed.csv"], ["plain.csv", "--labelled"]):
+        result = run("query", model, *arguments, exit_code=1)
+        assert "its rows have 63 values; the model takes 64 (and a label before)" in result.stderr
+        assert "read as" not in result.stderr
+    assert "its rows have 65 values" in run("query", model, "long.csv", "--unlabelled", exit_code=1).stderr
+    for arguments in (["plain.csv", "--unlabelled"], ["long.csv", "--labelled"], ["headed.csv", "--unlabelled"]):
+        assert "read as" not in run("query", model, *arguments).stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "outputs", "keys", "text"),
+    [
+        ("sigmoid", 3, ["input", "label", "probabilities"], "rows.csv:1  2   (2 88.08%, 1 73.11%, 0 50.00%)"),
+        ("identity", 3, ["input", "label", "values"], "rows.csv:1  2   (2 2, 1 1, 0 0)"),
+        ("identity", 1, ["input", "values"], "rows.csv:1  0"),
+        ("sigmoid", 1, ["input", "values"], "rows.csv:1  0.5"),
+    ],
+)
+def test_what_query_prints_is_what_the_outputs_are(
+    run: Run, output: str, outputs: int, keys: list[str], text: str
+) -> None:
+    net = xpnn.MLP([4, outputs], output=output)
+    net.layers[0].b[...] = np.arange(outputs)  # type: ignore[index]
+    xpnn.save(net, "model")
+    Path("rows.csv").write_text("0,0,0,0\n")
+    (answer,) = json.loads(run("query", "model", "rows.csv", "--json").stdout)
+    assert [*answer] == keys
+    assert run("query", "model", "rows.csv").stdout == f"{text}\n"
+
+
+def test_one_output_has_no_classes_to_test(run: Run) -> None:
+    xpnn.save(xpnn.MLP([64, 1], output="identity"), "model")
+    for form in ([], ["--json"]):
+        error = run("test", "model", *form, "--device", "cpu", exit_code=1).stderr
+        assert error == "Error: model: this model has one output, a value and no class; ask it with xpnn query\n"
+
+
 def test_query_of_a_picture(run: Run, model: str) -> None:
     data = xpnn.load("digits")
     digit = 255 - np.kron(data.train.inputs[0].reshape(8, 8), np.ones((20, 20), dtype="uint8"))  # dark on light
     Image.fromarray(np.pad(digit, 30, constant_values=255)).save("zero.png")
-    (answer,) = json.loads(run("query", model, "zero.png", "--json").stdout)
+    result = run("query", model, "zero.png", "--json")
+    assert "zero.png: read as 8 x 8 pixels" in result.stderr
+    (answer,) = json.loads(result.stdout)
     assert data.train.targets is not None
     assert (answer["input"], answer["label"]) == ("zero.png", data.train.targets[0])
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
@@ -313,6 +404,29 @@ def test_query_of_what_does_not_fit(run: Run, model: str) -> None:
     assert "its rows have 17 values; the model takes 64" in run("query", model, "other.csv", exit_code=1).stderr
     assert "nowhere.png: no such file" in run("query", model, "nowhere.png", exit_code=1).stderr
     run("query", model, exit_code=2)
+
+
+@pytest.mark.parametrize("output", ["softmax", "identity"])
+@pytest.mark.parametrize("command", ["query", "test"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_answers_that_are_not_finite_are_refused(run: Run, command: str, output: str, form: list[str]) -> None:
+    net = xpnn.MLP([64, 5, 10], output=output)
+    net.parameters[...] = 1e38
+    xpnn.save(net, "huge")
+    np.savetxt("rows.csv", np.full((2, 65), 9), fmt="%d", delimiter=",")
+    result = run(command, "huge", "rows.csv", "--device", "cpu", *form, exit_code=1)
+    error = "Error: huge: its answers are not finite numbers, so its weights are too large; train it anew"
+    assert result.stderr.splitlines()[-1] == error
+    assert "Warning" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["query", "test", "train"])
+def test_floats_too_large_for_the_network_are_refused(run: Run, model: str, command: str) -> None:
+    np.savez("big.npz", x=np.full((30, 64), 1e300), y=np.arange(30) % 3)
+    arguments = ["big.npz"] if command == "train" else [model, "big.npz"]
+    error = run(command, *arguments, exit_code=1).stderr
+    assert "Error: big.npz: x has a value that is too large (beyond 3.4e38) in row 0, counted from 0\n" in error
 
 
 def test_labels_with_names_of_their_own(run: Run) -> None:
@@ -328,8 +442,16 @@ def test_draw_in_the_terminal_and_as_png(run: Run) -> None:
     with Image.open("digit.png") as image:
         assert image.size == (280, 280)
     assert "digits has 1442 rows, 0 to 1441" in run("draw", "--index", "1442", exit_code=2).stderr
+    run("draw", "--index", "9" * 20, exit_code=2)
     write_csv("wide.csv", columns=17)
     assert "no square picture" in run("draw", "wide.csv", exit_code=1).stderr
+
+
+def test_any_row_of_a_file_is_drawn_whatever_its_label(run: Run) -> None:
+    Path("letters.csv").write_text("0,0,0,9,9\n25,0,0,9,9\n")
+    for index, label in enumerate(("0", "25")):
+        assert f"row {index}: {label}\n" in run("draw", "letters.csv", "--index", str(index)).stdout
+    assert "letters.csv has 2 rows" in run("draw", "letters.csv", "--index", "9" * 20, exit_code=2).stderr
 
 
 def test_devices_without_a_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,12 +485,43 @@ def test_help_teaches(run: Run, command: list[str]) -> None:
     assert len(text) > 200
 
 
+def test_help_says_that_query_prints_a_list(run: Run) -> None:
+    assert "With --json it prints a list" in run("query", "--help").stdout
+    for command in ("train", "test", "query", "devices"):
+        assert "JSON object" not in run(command, "--help").stdout
+
+
 def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "xpnn_cli", "draw"]
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=True)
     assert done.stderr == b""
     assert b"##" in done.stdout
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`xpnn` stands for the command of the tests' own package."""
+    command = command.replace("xpnn", f"{sys.executable} -m xpnn_cli", 1)
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell is Unix's")
+@pytest.mark.parametrize(
+    "command", ["train --epochs 1 --device cpu >&-", "train --epochs 1 --device cpu 2>&-", "draw >&-"]
+)
+def test_closed_streams_lose_nothing_but_what_would_be_written_there(tmp_path: Path, command: str) -> None:
+    done = shell(f"xpnn {command}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "model.safetensors").exists() == command.startswith("train")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["draw", "devices --json"])
+def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
+    done = shell(f"xpnn {command} >/dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output can't be written (No space left on device); make room for it\n"
 
 
 def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
@@ -384,6 +537,13 @@ def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in rest
     assert "Interrupted" in rest
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_while_modules_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")  # found before the real one
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import xpnn_cli"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")

@@ -91,6 +91,9 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
         ("5,٣\n".encode(), 1, 2, "found '٣'"),
         (b"5,0\n2.5,0\n", 2, 1, f"found '2.5', expected a label, {NUMBER}"),
         (b"x,0,7\n3,0,0\n", 1, 1, "found 'x', expected a label"),
+        (b"5O,0,0,\n3,0,0,0\n", 1, 1, "found '5O', expected a label"),
+        (b"5O,,\n3,0,0\n", 1, 1, "found '5O', expected a label"),
+        (b"5O,0,0,O\n3,0,0,0\n", 1, 1, "found '5O', expected a label"),
         (b"5,0\nfive,0\n", 2, 1, "found 'five', expected a label"),
         (b"5,0\n300,0\n", 2, 1, "found '300', expected a label"),
         (b'5,"0\n', 1, 2, "found '\"0'"),
@@ -133,9 +136,21 @@ def test_refused(path: Path, content: bytes, line: int | None, column: int | Non
 def test_one_pixel_a_row_is_enough_without_labels(path: Path) -> None:
     path.write_bytes(b"5\n3\n")
     assert read_csv(path, labelled=False).inputs.tolist() == [[5], [3]]
-    path.write_bytes(b"5;0\n3;0\n")  # its first line is taken for names
-    with pytest.raises(DataError, match="line 2, column 1: the columns are separated by semicolons"):
-        read_csv(path, labelled=False)
+    for content in (b"5;0\n3;0\n", b"5;0\n", b"label;1x1\n5\n"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="line 1, column 1: the columns are separated by semicolons"):
+            read_csv(path, labelled=False)
+
+
+def test_a_count_alone_is_a_header_where_it_is_long(path: Path) -> None:
+    """pandas writes columns without names so."""
+    for columns, header in ((9, False), (10, True), (300, True)):
+        rows = [",".join(map(str, range(columns))), ",".join(["7"] * columns)]
+        path.write_text("\n".join(rows))
+        targets = read_csv(path).targets
+        assert targets is not None
+        assert targets.tolist() == ([7] if header else [0, 7])
+        assert line_of_row(path, 0) == (2 if header else 1)
 
 
 def test_what_follows_the_limit_is_not_looked_at(path: Path) -> None:
@@ -145,6 +160,12 @@ def test_what_follows_the_limit_is_not_looked_at(path: Path) -> None:
         read_csv(path, limit=3)
     with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
         read_csv(path, limit=0)
+
+
+def test_column_names(path: Path) -> None:
+    for first, names in (("", []), ("5,0,0\n", []), ('"label", 1x1,1x2\n', ["label", "1x1", "1x2"])):
+        path.write_text(f"{first}3,0,0\n")
+        assert csv.column_names(path) == names
 
 
 def test_an_endless_line_is_refused_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_limit_and_test_data(tmp_path: Path) -> None:
     data = load(write(tmp_path / "train.csv"), test_data=test, limit=1)
     assert data.test is not None
     assert (len(data.train), len(data.test), data.classes) == (1, 2, 5)
-    arrays = {"x": np.zeros((3, 4)), "y": np.zeros(3, int)}
+    arrays = {"x": np.zeros((3, 4)), "y": np.ones(3, int)}
     keras = write_npz(
         tmp_path, x_train=arrays["x"], y_train=arrays["y"], x_test=arrays["x"][:2], y_test=arrays["y"][:2]
     )
@@ -83,14 +83,15 @@ def test_limit_and_test_data(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test)) == (1, 2)
     assert len(read_samples(keras)) == 2  # its test rows
     assert len(read_samples(keras, limit=1)) == 1
-    with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
-        load("digits", limit=0)
+    for reader in (load, read_samples):
+        with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
+            reader("digits", limit=0)
 
 
 def test_image_shape(tmp_path: Path) -> None:
     assert load(write(tmp_path / "five.csv", "1,0,0,0,0,0\n")).image_shape is None
-    assert load(write_npz(tmp_path, x=np.zeros((1, 4), int), y=np.zeros(1, int))).image_shape is None
-    wide = write_npz(tmp_path, x=np.zeros((1, 2, 3), int), y=np.zeros(1, int))
+    assert load(write_npz(tmp_path, x=np.zeros((1, 4), int), y=np.ones(1, int))).image_shape is None
+    wide = write_npz(tmp_path, x=np.zeros((1, 2, 3), int), y=np.ones(1, int))
     assert load(wide).image_shape == (2, 3)
 
 
@@ -123,6 +124,13 @@ def test_training_and_test_data_must_agree(tmp_path: Path) -> None:
         load(train, test_data=floats)
 
 
+def test_training_and_test_data_in_one_file_must_agree(tmp_path: Path) -> None:
+    y = np.array([0, 1])
+    path = write_npz(tmp_path, x_train=np.full((2, 4), 255.0), y_train=y, x_test=np.full((2, 4), 0.5), y_test=y)
+    with pytest.raises(DataError, match=r"data.npz: inputs are float64, but uint8 in .*data.npz: training and test"):
+        load(path)
+
+
 def test_labels_out_of_range(tmp_path: Path) -> None:
     path = write(tmp_path / "train.csv", "label,1x1\n\n" + "0,0\n2,0\n")
     problem = "label 2 is out of range: 2 classes have the labels 0 to 1"
@@ -138,8 +146,42 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="digits: label 9 in training row 9, counted from 0, is out of range"):
         load("digits", classes=5)
     assert load(path, classes=12).labels == tuple(map(str, range(12)))
-    with pytest.raises(ValueError, match="classes must be at least 2, not 1"):
-        load(path, classes=1)
+    for classes in (1, 65_537, 10**30):
+        with pytest.raises(ValueError, match=f"classes must be at least 2 and at most 65,536, not {classes}"):
+            load(path, classes=classes)
+    with pytest.raises(DataError, match="label 65536 in training row 0, counted from 0, is out of range"):
+        load(write_npz(tmp_path, x=np.zeros((1, 4)), y=np.array([65536])))
+
+
+def test_one_class_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "label_last.csv", "0,0,5,1\n0,9,3,2\n")
+    with pytest.raises(
+        DataError, match="all labels are 0, but at least two classes .*: is the label the first"
+    ) as caught:
+        load(path)
+    assert caught.value.path == path
+    assert load(path, classes=2).classes == 2
+
+
+def test_samples_of_a_given_number_of_classes(tmp_path: Path) -> None:
+    path = write(tmp_path / "test.csv")
+    assert len(read_samples(path, classes=3)) == 3
+    with pytest.raises(DataError) as caught:
+        read_samples(path, classes=2)
+    assert str(caught.value) == f"{path}, line 2: label 2 is out of range: 2 classes have the labels 0 to 1"
+
+
+def test_test_data_by_name() -> None:
+    own, named = load("digits").test, load("digits", limit=5, test_data="digits").test
+    assert own is not None
+    assert named is not None
+    assert np.array_equal(named.inputs, own.inputs)
+    assert np.array_equal(read_samples("digits", limit=3).inputs, own.inputs[:3])
+
+
+def test_a_limit_beyond_all_numbers_is_the_whole_file(tmp_path: Path) -> None:
+    for path in (write(tmp_path / "rows.csv"), write_npz(tmp_path), write_idx(tmp_path)):
+        assert len(load(path, limit=10**20).train) == 3
 
 
 def test_a_mistyped_label_does_not_make_classes(tmp_path: Path) -> None:
@@ -149,6 +191,9 @@ def test_a_mistyped_label_does_not_make_classes(tmp_path: Path) -> None:
         load(path)
     assert str(caught.value) == f"{path}, line 11: {problem} pass classes=73 (--classes 73)"
     assert load(path, classes=73).classes == 73
+    with pytest.raises(DataError, match=r"no row of the first 11 has the label 10: .*=N \(--classes N\) for the N cl"):
+        load(path, limit=11)
+    assert load(path, limit=10).classes == 10
     every = write(tmp_path / "letters.csv", "".join(f"{label},0\n" for label in range(26)))
     assert load(every).classes == 26
     half, other = (

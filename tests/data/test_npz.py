@@ -3,6 +3,7 @@
 import io
 import random
 import re
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,25 @@ def test_dtypes(tmp_path: Path, given: str, kept: str) -> None:
     assert np.array_equal(inputs, X.reshape(4, 6))
 
 
+@pytest.mark.parametrize(
+    ("inputs", "is_pixels"),
+    [
+        ([0, 7, 255], True),
+        ([0, 0, 128], True),
+        ([0, 7, 16], False),  # scikit-learn's digits: a network learns more from them as they are
+        ([0, 1, 1], False),
+        ([0, 0.5, 255], False),
+        ([-1, 7, 255], False),
+        ([0, 7, 256], False),
+    ],
+)
+def test_pixels_stored_as_floats(tmp_path: Path, inputs: list[float], is_pixels: bool) -> None:
+    for dtype in ("f2", "f4", "f8"):
+        found = read_npz(write(tmp_path, x=np.array([inputs], dtype), y=Y[:1]))[0].inputs
+        assert (found.dtype == np.uint8) == is_pixels
+        assert found.tolist() == [inputs]
+
+
 OBJECTS = np.array([None] * 4)
 
 
@@ -94,6 +114,7 @@ OBJECTS = np.array([None] * 4)
             "x has a value that is not finite .nan or inf. in row 2, counted",
         ),
         ({"x": np.where(X == 0, -np.inf, X), "y": Y}, "x has a value that is not finite .nan or inf. in row 0"),
+        ({"x": X * 1e300, "y": Y}, "x has a value that is too large .beyond 3.4e38. in row 0, counted from 0"),
         ({"x": X, "y": Y[:3]}, "x has 4 rows but y has 3"),
         ({"x": X, "y": Y - 1}, "y has the label -1 in row 0, counted from 0: labels are whole numbers from 0"),
         ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, "y has the label 9223372036854775808 in row 0"),
@@ -124,6 +145,37 @@ def test_other_files(tmp_path: Path) -> None:
         archive.writestr("x.npy", b"no array at all")
         archive.writestr("y", b"nor this")
     with pytest.raises(DataError, match="x is not a NumPy array"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{1:\n",
+        b"{'descr': ',', 'fortran_order': False, 'shape': (4, 6)}\n",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (True, 12)}\n",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (4L, 600L)}\n",  # Python 2 wrote so; too long for its body
+    ],
+)
+def test_hostile_headers(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(24))
+    with pytest.raises(DataError, match=r"damaged NPZ file, or one with pickled objects \(.+\)"):
+        read_npz(path)
+
+
+def test_a_damaged_lzma_member(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        array = io.BytesIO()
+        np.save(array, np.arange(10_000, dtype=np.uint8))
+        archive.writestr("x.npy", array.getvalue())
+    content = bytearray(path.read_bytes())
+    for place in range(60, 100):
+        content[place] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged NPZ file"):
         read_npz(path)
 
 

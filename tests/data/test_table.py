@@ -118,6 +118,7 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (ROWS, 1, None, "there are no column names: write a line of names above the numbers, such as area,rooms,price"),
         (b"1\n2\n", 1, None, "there are no column names"),
         (b"area,,rooms,tax\n1,2,3,4\n", 1, 2, "this column has no name: give it one in this line, or delete"),
+        (b"area,\x1b[2J,rooms,tax\n", 1, 2, "this column is called '\\x1b[2J': give it a name of printable"),
         (b"area,price,price,tax\n", 1, 3, "a second column is called 'price': give every column a name of its own"),
         (b"area;price;rooms;tax\n1;2;3;4\n", 1, None, "the columns are separated by semicolons: commas are needed"),
         (b"area\tprice\trooms\ttax\n", 1, None, "the columns are separated by tabs: commas are needed"),

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpnn.data.catalogue import NAMES, Parts, read_mnist, read_named
-from xpnn.data.csv import line_of_row, read_csv
+from xpnn.data.catalogue import CLASSES, NAMES, Parts, read_mnist, read_named
+from xpnn.data.csv import column_names, line_of_row, read_csv
 from xpnn.data.files import check_limit, first_bytes
 from xpnn.data.idx import is_idx, read_idx
 from xpnn.data.images import is_image, read_image
@@ -22,8 +22,11 @@ from xpnn.errors import DataError, Path
 from xpnn.samples import Dataset, Samples
 
 __all__ = [
+    "MOST_CLASSES",
     "Dataset",
     "Samples",
+    "column_names",
+    "file_format",
     "load",
     "read_csv",
     "read_idx",
@@ -32,6 +35,8 @@ __all__ = [
     "read_samples",
     "read_table",
 ]
+
+MOST_CLASSES = 1 << 16  # each has a name, and a row and a column in the confusion matrix
 
 
 def load(
@@ -47,32 +52,31 @@ def load(
     source:    "digits" (comes with xpnn), "mnist" (the four files in $XPNN_DATA_DIR/mnist), or a path: a CSV, IDX or
                NPZ file, or a folder of four files named as MNIST's. A name wins over a file of that name: for the
                file write "./mnist".
-    test_data: a file of any of these formats to test on, in place of the source's own test rows.
+    test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
     classes:   the number of classes; if None, the largest label and one more.
+
     targets:   names of the columns to predict: `source` is then a table, a CSV file with column names in its first
                line (see `read_table`), and so is `test_data`, whose columns are found by their names.
 
-    Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1
-    or `classes` less than 2, or for `targets` that can't be.
+    Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1,
+    `classes` is not from 2 to 65,536, or `targets` can't be meant.
     """
     check_limit(limit)
     if targets is not None:
         return _load_table(source, test_data, limit, classes, targets)
-    if classes is not None and classes < 2:
-        raise ValueError(f"classes must be at least 2, not {classes}")
+    if classes is not None and not 2 <= classes <= MOST_CLASSES:
+        raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
     if source in NAMES:
-        train, test, image_shape = read_named(str(source), limit)
-        classes = classes or 10
-    else:
-        train, test, image_shape = _read(source, limit)
+        classes = classes or CLASSES
+    train, test, image_shape = _read(source, limit)
     if test_data is not None:
         test = read_samples(test_data)
-        _check_alike(train, source, test, test_data)
     parts = [("training", source, train)]
     if test is not None:
+        _check_alike(train, source, test, test_data or source)
         parts.append(("test", test_data or source, test))
-    count = _count_classes(parts, classes)
+    count = _count_classes(parts, classes, limit)
     return Dataset(os.fspath(source), train, test, count, tuple(map(str, range(count))), image_shape)
 
 
@@ -86,30 +90,39 @@ def _load_table(
     if source in NAMES:
         raise ValueError(f"{source} has no columns with names: targets are columns of a CSV file")
     for path in (source, *([] if test_data is None else [test_data])):
-        if _format(path) != "csv":
-            raise DataError(f"targets need a CSV file with column names, and this is none ({_format(path)})", path)
+        if file_format(path) != "csv":
+            raise DataError(f"targets need a CSV file with column names, and this is none ({file_format(path)})", path)
     train, columns = read_table(source, targets, limit)
     test = None if test_data is None else read_table(test_data, targets, columns=columns)[0]
     return Dataset(os.fspath(source), train, test, len(targets), tuple(targets), columns=columns)
 
 
-def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
-    """Read the rows of one file, to test on or to query: its test rows, where it tells test from training.
+def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True, classes: int | None = None) -> Samples:
+    """Read the rows of one source, to test on or to query: its test rows, where it tells test from training.
 
+    path:     a name or a file, as for `load`.
     limit:    read the first rows only, as many as this.
     labelled: labels are there; if False, every column of a CSV file is a pixel, and the targets are None.
+    classes:  how many classes the labels may be of; if None, any number.
 
-    Raises DataError if the file is missing or damaged; ValueError if `limit` is less than 1.
+    Raises DataError if the file is missing or damaged, or a label out of range; ValueError if `limit` is less than 1.
     """
+    check_limit(limit)
     train, test, _ = _read(path, limit, labelled)
     samples = train if test is None else test.take(slice(limit))
-    return samples if labelled else Samples(samples.inputs)
+    if not labelled:
+        return Samples(samples.inputs)
+    if classes is not None:
+        _count_classes([("test", path, samples)], classes)
+    return samples
 
 
 def _read(path: Path, limit: int | None, labelled: bool = True) -> Parts:
+    if path in NAMES:
+        return read_named(str(path), limit)
     if not os.path.exists(path):
         raise DataError(f"no such file; the data sets known by name are {' and '.join(NAMES)}", path)
-    match _format(path):
+    match file_format(path):
         case "folder":
             return read_mnist(path, limit)
         case "picture":
@@ -124,8 +137,8 @@ def _read(path: Path, limit: int | None, labelled: bool = True) -> Parts:
             return Parts(samples, None, _square(samples.inputs.shape[1]))
 
 
-def _format(path: Path) -> str:
-    """Which format the content has; what is none of the others is taken for CSV."""
+def file_format(path: Path) -> str:
+    """Which format the content has: folder, picture, npz, idx or csv; what is none of the others is taken for CSV."""
     if os.path.isdir(path):
         return "folder"
     head = first_bytes(path, 12)
@@ -148,16 +161,25 @@ def _check_alike(train: Samples, source: Path, test: Samples, test_data: Path) -
         raise DataError(f"{found}: training and test data need the same", test_data)
 
 
-def _count_classes(parts: list[tuple[str, Path, Samples]], classes: int | None) -> int:
+def _count_classes(parts: list[tuple[str, Path, Samples]], classes: int | None, limit: int | None = None) -> int:
     """The number of classes, from the labels of (training or test, path, samples) if it isn't given."""
     present = np.unique(np.concatenate([samples.targets for _, _, samples in parts if samples.targets is not None]))
     largest = int(present[-1])
-    if classes is not None and largest >= classes:
-        raise _wrong_label(parts, largest, f"is out of range: {classes} classes have the labels 0 to {classes - 1}")
+    most = classes or MOST_CLASSES
+    if largest >= most:
+        raise _wrong_label(parts, largest, f"is out of range: {most} classes have the labels 0 to {most - 1}")
+    if classes is None and largest == 0:
+        problem = "all labels are 0, but at least two classes are needed: is the label the first column?"
+        raise DataError(f"{problem} If it is, pass classes=N (--classes N) for N classes", parts[0][1])
     if classes is None and largest >= 10 and len(present) <= largest:
         missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
-        problem = f"makes {largest + 1} classes, but no row has the label {missing}: correct it, or if it is meant,"
-        raise _wrong_label(parts, largest, f"{problem} pass classes={largest + 1} (--classes {largest + 1})")
+        cut = f" of the first {limit}" if limit == len(parts[0][2]) else ""
+        count = "N" if cut else f"{largest + 1}"
+        problem = (
+            f"makes {largest + 1} classes, but no row{cut} has the label {missing}: correct it, or if it is meant,"
+        )
+        remedy = f"pass classes={count} (--classes {count})" + (" for the N classes of the whole file" if cut else "")
+        raise _wrong_label(parts, largest, f"{problem} {remedy}")
     return classes or largest + 1
 
 
@@ -165,6 +187,6 @@ def _wrong_label(parts: list[tuple[str, Path, Samples]], label: int, problem: st
     """The error that names the first row with this label."""
     name, path, samples = next(part for part in parts if np.any(part[2].targets == label))
     row = int(np.flatnonzero(samples.targets == label)[0])
-    line = line_of_row(path, row) if path not in NAMES and _format(path) == "csv" else None
+    line = line_of_row(path, row) if path not in NAMES and file_format(path) == "csv" else None
     place = "" if line else f" in {name} row {row}, counted from 0,"
     return DataError(f"label {label}{place} {problem}", path, line=line)

@@ -7,6 +7,7 @@ refuses (quotes, 12.0), and says what is wrong, and where, in what can't be read
 from __future__ import annotations
 
 import itertools
+import sys
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -20,6 +21,7 @@ from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
 LEVELS = frozenset(range(256))
+FEWEST_COUNTED = 10  # columns; fewer that count 0, 1, 2, ... may well be data
 
 
 def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
@@ -48,15 +50,22 @@ def line_of_row(path: Path, row: int) -> int:
     return next(itertools.islice(data_lines, row, None))[0]
 
 
+def column_names(path: Path) -> list[str]:
+    """The names in the line at the top; none where it is a row of data."""
+    _, first = next(read_lines(path), (0, ""))
+    return [*map(unquoted, first.split(","))] if _is_header(first) else []
+
+
 def _read_quickly(path: Path, limit: int | None) -> NDArray[np.uint8] | None:
     """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
     lines = (line for _, line in read_lines(path))
     first = next(lines, "")
     data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
+    most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=limit)
+            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=most)
         except (ValueError, Warning):
             return None
     return table if table.shape[1] == len(first.split(",")) else None
@@ -99,15 +108,16 @@ def _read_carefully(path: Path, limit: int | None, labelled: bool) -> NDArray[np
 
 
 def _is_header(line: str) -> bool:
-    """Whether a first line holds column names: a name first, and then another name, or counted columns (0, 1, 2, ...).
+    """Whether a first line holds column names: a name, and then names or a count (0, 1, 2, ...), or a count alone.
 
-    A name before other numbers is a label that was mistyped: taken for a header, its row would be lost in silence.
+    A name before anything else is a label that was mistyped: taken for a header, its row would be lost in silence.
     """
     first, *others = map(unquoted, line.split(","))
-    if first == "" or is_number(first):
-        return False
     counted = [str(number) for number in range(len(others) + 1)]
-    return others in (counted[:-1], counted[1:]) or not all(map(is_number, others))
+    if first == "" or is_number(first) or (not others and wrong_separator(first)):
+        return [first, *others] == counted and len(counted) >= FEWEST_COUNTED
+    names = sum(field != "" and not is_number(field) for field in others)
+    return others in (counted[:-1], counted[1:]) or 2 * names >= len(others)
 
 
 @lru_cache(maxsize=4096)

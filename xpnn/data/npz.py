@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from xpnn.samples import Samples
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without members
 TRAIN_NAMES = (("x_train", "y_train"), ("x", "y"), ("inputs", "targets"))
 TEST_NAMES = ("x_test", "y_test")
-# What NumPy and zipfile raise on damaged archives; encrypted ones are a RuntimeError.
-DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
+BRIGHT = 128  # whole numbers that are stored as floats and reach this, and no more than 255, are pixels
 
 
 def read_npz(
@@ -28,15 +26,17 @@ def read_npz(
     limit:    keep the first rows of the training samples only; the test samples stay whole.
     labelled: read the labels; if False, the targets are None and need not be in the file.
 
-    Inputs have shape (n, n_in) or (n, height, width), labels (n,) whole numbers from 0. Integers become uint8,
-    floats become float32 or stay float64.
+    Inputs have shape (n, n_in) or (n, height, width), labels (n,) whole numbers from 0. Integers become uint8, and so
+    do floats that are whole numbers of 0-255 and reach at least 128: pixels, stored as floats. Other floats become
+    float32 or stay float64.
 
     Returns (training samples, test samples if there are any, (height, width) if the inputs are pictures).
     Raises DataError for any other or damaged file; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
     test, test_shape = None, None
-    with opened(path) as file:
+    with opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's on files of Python 2
         if file.read(4) not in ZIP_MAGICS:
             raise DataError("not an NPZ file", path)
         file.seek(0)
@@ -45,10 +45,11 @@ def read_npz(
                 train, shape = _read_samples(archive, _train_names(archive.files), labelled, path)
                 if TEST_NAMES[0] in archive.files:
                     test, test_shape = _read_samples(archive, TEST_NAMES, labelled, path)
-        except DataError:  # a ValueError, too
+        except (DataError, OSError):  # the second is for `opened`
             raise
-        except DAMAGE as error:
-            raise DataError(f"damaged NPZ file, or one with pickled objects ({error})", path) from error
+        except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, LZMAError, ...
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"damaged NPZ file, or one with pickled objects ({reason})", path) from error
     if test is not None and test_shape != shape:
         raise DataError(f"a row has shape {shape} in training but {test_shape} in x_test", path)
     picture = (shape[0], shape[1]) if len(shape) == 2 else None
@@ -94,9 +95,13 @@ def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]
         return inputs.astype(np.uint8, copy=False)
     if inputs.dtype.kind != "f":
         raise DataError(f"{name} holds {inputs.dtype}, expected uint8, whole numbers or floats", path)
-    if not np.isfinite(inputs).all():
-        row = int(np.argwhere(~np.isfinite(inputs))[0, 0])
-        raise DataError(f"{name} has a value that is not finite (nan or inf) in row {row}, counted from 0", path)
+    fits = np.abs(inputs) <= np.finfo(np.float32).max  # nan does not
+    if not fits.all():
+        row = int(np.argwhere(~fits)[0, 0])
+        fault = "too large (beyond 3.4e38)" if np.isfinite(inputs[row]).all() else "not finite (nan or inf)"
+        raise DataError(f"{name} has a value that is {fault} in row {row}, counted from 0", path)
+    if inputs.min() >= 0 and BRIGHT <= inputs.max() <= 255 and np.array_equal(inputs, np.rint(inputs)):
+        return inputs.astype(np.uint8)
     return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False)
 
 

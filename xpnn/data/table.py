@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import sys
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,9 @@ def _read_names(path: Path) -> tuple[list[str], int]:
         if not name:
             problem = "this column has no name: give it one in this line, or delete the column"
             raise DataError(problem, path, line=number, column=index + 1)
+        if not name.isprintable():
+            problem = f"this column is called {shown(name)}: give it a name of printable characters"
+            raise DataError(problem, path, line=number, column=index + 1)
         if name in names[:index]:
             problem = f"a second column is called {shown(name)}: give every column a name of its own"
             raise DataError(problem, path, line=number, column=index + 1)
@@ -115,11 +119,12 @@ def _read_quickly(path: Path, count: int, places: list[int], limit: int | None) 
     """The columns at `places` as NumPy reads them, (n, places); None where there is any doubt."""
     lines = (line for _, line in read_lines(path))
     next(lines)
+    most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             table = np.loadtxt(
-                _plain_only(lines, count), delimiter=",", comments=None, ndmin=2, usecols=places, max_rows=limit
+                _plain_only(lines, count), delimiter=",", comments=None, ndmin=2, usecols=places, max_rows=most
             )
         except (ValueError, Warning):
             return None

@@ -1,0 +1,69 @@
+"""xpnn cross-validate: how good are these settings, and how sure is that?"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import xpnn
+from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
+from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
+
+
+@click.command("cross-validate", cls=GroupedCommand)
+@click.argument("data", default="digits")
+@device_option
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="How many parts.")
+@click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the parts, the weights and the shuffles.",
+)
+@json_option
+@recipe_options
+def cross_validate(
+    data: str, device: str, recipe: str, folds: int, limit: int | None, seed: int, as_json: bool, **changes: Any
+) -> None:
+    """Cut the training rows of DATA into parts; train on all but one and measure on that one, for each in turn.
+
+    The mean says how good the settings are, the spread how far to trust a single measurement. DATA and the settings
+    are those of `xpnn train`; test rows are left alone. Nothing is saved.
+
+    \b
+      xpnn cross-validate --folds 10 --hidden 50
+    """
+    settings = changed_recipe(recipe, changes)
+    if settings.patience is not None:
+        raise click.UsageError("--patience would choose an epoch by the rows that measure it; give --epochs instead.")
+    place = chosen_device(device)
+    dataset = xpnn.load(data, limit=limit)
+    scores: list[dict[str, float]] = []
+    with usage_errors():
+        for number, (rows, part) in enumerate(dataset.train.folds(folds, seed), 1):
+            net = settings.network(rows.inputs.shape[1], dataset.labels, place, seed)
+            list(settings.train(net, rows, seed=seed))
+            scores.append(xpnn.evaluate(net, part).scores())
+            shown = "  ".join(f"{name} {_number(name, value)}" for name, value in scores[-1].items())
+            click.echo(f"fold {number}/{folds}  {shown}", err=True)
+    means, deviations = _over(statistics.mean, scores), _over(statistics.stdev, scores)
+    if as_json:
+        print_json({"data": dataset.name, "folds": scores, "mean": means, "deviation": deviations})
+    else:
+        for name, mean in means.items():
+            click.echo(
+                f"{name} {_number(name, mean)} ± {_number(name, deviations[name])} (mean and deviation of {folds})"
+            )
+
+
+def _over(function: Callable[[list[float]], float], scores: list[dict[str, float]]) -> dict[str, float]:
+    return {name: function([score[name] for score in scores]) for name in scores[0]}
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2%}" if name == "accuracy" else f"{value:.4f}"

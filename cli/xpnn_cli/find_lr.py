@@ -1,0 +1,94 @@
+"""xpnn find-lr: which learning rate?"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import xpnn
+from xpnn.optimizers import Optimizer
+from xpnn.recipes import Recipe
+from xpnn.schedules import Schedule
+from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
+from xpnn_cli.settings import LBFGS, POSITIVE, changed_recipe, recipe_options, usage_errors
+
+RATE = click.FloatRange(min=0, min_open=True)
+HARDLY_FELL = 0.2  # of the first loss
+
+
+@click.command("find-lr", cls=GroupedCommand)
+@click.argument("data", default="digits")
+@device_option
+@click.option("--least", type=RATE, callback=finite, default=1e-6, show_default=True, help="Where the sweep starts.")
+@click.option("--most", type=RATE, callback=finite, default=10.0, show_default=True, help="Where the sweep ends.")
+@click.option("--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Updates of the sweep.")
+@click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same answer."
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
+    help="Draw the sweep in this PNG, SVG or PDF file.",
+)
+@json_option
+@recipe_options
+def find_lr(
+    data: str,
+    device: str,
+    recipe: str,
+    least: float,
+    most: float,
+    steps: int,
+    limit: int | None,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+    **changes: Any,
+) -> None:
+    """Find a learning rate for DATA: train a few steps while the rate rises, and see where the loss falls and explodes.
+
+    DATA and the settings are those of `xpnn train`. Nothing is saved.
+
+    \b
+      xpnn find-lr mnist --optimizer sgd --plot rates.png
+    """
+    settings = changed_recipe(recipe, changes)
+    if settings.optimizer == LBFGS:
+        raise click.UsageError("--optimizer lbfgs has no learning rate.")
+    place = chosen_device(device)
+    dataset = xpnn.load(data, limit=limit)
+    with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
+        found = xpnn.find_learning_rate(
+            settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed),
+            dataset.train,
+            optimizer=functools.partial(_optimizer, settings),
+            least=least,
+            most=most,
+            steps=steps,
+            batch_size=settings.batch_size,
+            regularization=settings.regularization,
+            seed=seed,
+            progress=lambda _: bar.update(1),
+        )
+    if plot is not None:
+        xpnn.plot_range_test(found, plot)
+    if found.fall < HARDLY_FELL:
+        click.echo(f"the loss fell by {found.fall:.0%} only: the suggestion is weak; try more --steps", err=True)
+    if as_json:
+        lists = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
+        print_json({"suggestion": found.suggestion, "diverged": found.diverged, **lists})
+    else:
+        click.echo(f"learning rate {found.suggestion:.2g}; train with --lr {found.suggestion:.2g}")
+
+
+def _optimizer(settings: Recipe, schedule: Schedule) -> Optimizer:
+    """The recipe's optimizer with another schedule."""
+    made = dataclasses.replace(settings, schedule="constant", warmup=0.0).make_optimizer(1)
+    return made._replace(schedule=schedule)

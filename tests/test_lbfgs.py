@@ -1,0 +1,84 @@
+"""L-BFGS: SciPy's method on the step's own loss and gradient."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from xpnn import MLP, DivergenceError, Regularization, evaluate, load, optimizers, train_lbfgs
+from xpnn.samples import Samples
+
+DIGITS = load("digits")
+
+
+def test_logistic_regression_reaches_the_optimum_of_scikit_learn() -> None:
+    """A net without hidden layers is convex: both must find the same minimum."""
+    rows = DIGITS.train.take(slice(300))
+    assert rows.targets is not None
+    l2 = 0.01
+    net = MLP([64, 10], dtype="float64")
+    records = train_lbfgs(net, rows, epochs=2000, regularization=Regularization(l2=l2))
+    oracle = LogisticRegression(C=1 / (l2 * len(rows)), tol=1e-10, max_iter=10_000).fit(rows.inputs / 255, rows.targets)
+    np.testing.assert_allclose(net.query(rows.inputs), oracle.predict_proba(rows.inputs / 255), atol=2e-3)
+    losses = [record.loss for record in records]
+    assert len(losses) > 10
+    assert all(after < before for before, after in pairwise(losses))
+
+
+def test_records_are_those_of_the_iterates_and_end_where_the_loss_does() -> None:
+    net = MLP([64, 30, 10], dtype="float64", seed=1)
+    records = train_lbfgs(net, DIGITS.train, validation=DIGITS.test, epochs=60)
+    assert [record.number for record in records] == list(range(1, len(records) + 1))
+    assert 20 < len(records) <= 60
+    last = records[-1]
+    assert last.loss == pytest.approx(evaluate(net, DIGITS.train).loss, rel=1e-12)
+    assert last.accuracy == evaluate(net, DIGITS.train).accuracy
+    assert last.validation is not None
+    assert DIGITS.test is not None
+    assert last.validation.loss == evaluate(net, DIGITS.test).loss
+    assert (last.validation.accuracy or 0) > 0.93
+
+
+def test_float32_is_trained_too_and_weights_count() -> None:
+    rows = DIGITS.train.take(slice(200))
+    net = MLP([64, 30, 10], seed=1)
+    train_lbfgs(net, rows, epochs=40, class_weight=[1] * 5 + [0] * 5)
+    assert set(net.predict(rows.inputs).tolist()) == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"regularization": Regularization(dropout=0.5)}, "l2 alone"),
+        ({"regularization": Regularization(l1=0.5)}, "l2 alone"),
+        ({"epochs": 0}, "epochs must be 1 or more"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_lbfgs(MLP([64, 10]), DIGITS.train, **options)
+
+
+@pytest.mark.usefixtures("fake_cupy")
+def test_a_net_on_the_gpu_is_refused() -> None:
+    with pytest.raises(ValueError, match="runs on the CPU, and the net is on cuda:0"):
+        train_lbfgs(MLP([64, 10], device="cuda"), DIGITS.train)
+
+
+def test_a_start_without_a_finite_loss_is_said() -> None:
+    net = MLP([4, 3], output="identity")
+    with pytest.raises(DivergenceError, match="no finite number at the start"):
+        train_lbfgs(net, Samples(np.full((9, 4), 1e25), np.zeros(9, dtype=int)))
+
+
+def test_adam_is_no_better_on_small_data() -> None:
+    """What it is there for: on a hundred rows it finds a lower loss than Adam does in as many passes."""
+    rows = DIGITS.train.take(slice(100))
+    one, other = MLP([64, 20, 10], dtype="float64", seed=3), MLP([64, 20, 10], dtype="float64", seed=3)
+    train_lbfgs(one, rows, epochs=50)
+    other.train(rows.inputs, rows.targets, epochs=100, batch_size=100, optimizer=optimizers.adam(0.01))
+    assert evaluate(one, rows).loss < evaluate(other, rows).loss
