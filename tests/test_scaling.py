@@ -83,7 +83,7 @@ def test_a_net_without_biases_takes_deviations_alone(device: str) -> None:
     before = to_host(net.query(X))
     fold_target_scaling(net, [0, 0], [2, 3])
     np.testing.assert_allclose(to_host(net.query(X)), before * [2, 3], rtol=1e-14)
-    with pytest.raises(ValueError, match="no biases, which would take in the means of the targets: give it biases"):
+    with pytest.raises(ValueError, match="no biases, which would take in the targets' means: give it biases"):
         fold_target_scaling(net, [0, 1], [2, 3])
 
 

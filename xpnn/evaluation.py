@@ -92,7 +92,7 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
 
 def measure(net: MLP, samples: Samples) -> Evaluation:
     """What `evaluate` does, with samples that `placed` gave: inputs are not to be standardised twice."""
-    with net.device.active():
+    with net.device.active(), np.errstate(over="ignore", invalid="ignore"):  # too large weights show in the scores
         targets: Array = samples.targets
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, weights, deviations = net.codes(), samples.weights, _Deviations(net.sizes[-1])

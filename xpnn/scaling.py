@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpnn.backend import Array, xp_of
+from xpnn.backend import Array, as_floats, xp_of
 
 if TYPE_CHECKING:
     from xpnn.network import MLP
@@ -69,7 +69,9 @@ def check_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[
     if net.output != "identity":
         raise ValueError(f"standardised targets need a net with the output identity, not {net.output}")
     if not net.bias and any(scaling.means):
-        raise ValueError("this net has no biases, which would take in the means of the targets: give it biases")
+        raise ValueError(
+            "this net has no biases, which would take in the targets' means: give it biases, or take another recipe"
+        )
     for label, mean, deviation in zip(net.labels, *scaling, strict=True):
         large = abs(mean) + 100 * deviation > LARGEST[net.dtype]
         if large or abs(mean) * PRECISION[net.dtype] > 0.01 * deviation:
@@ -91,6 +93,6 @@ def fold_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[f
     W, b = net.layers[-1]
     with net.device.active():
         means_there, deviations_there = (net.xp.asarray(numbers, dtype="float64") for numbers in scaling)
-        W[...] = W.astype("float64") * deviations_there[:, None]
+        W[...] = as_floats(W.astype("float64") * deviations_there[:, None], net.dtype)
         if b is not None:
-            b[...] = b.astype("float64") * deviations_there + means_there
+            b[...] = as_floats(b.astype("float64") * deviations_there + means_there, net.dtype)

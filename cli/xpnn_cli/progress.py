@@ -76,7 +76,7 @@ class TrainingProgress:
 def _score(found: Evaluation) -> str:
     """The one number to watch."""
     share = found.exact_match if found.accuracy is None else found.accuracy
-    return f"R2 {found.r2:.4f}" if share is None else f"{share:.2%}"
+    return f"R2 {found.r2:.4g}" if share is None else f"{share:.2%}"
 
 
 def _numbers(loss: float, accuracy: float | None) -> str:

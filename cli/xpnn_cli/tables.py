@@ -26,10 +26,10 @@ def target_list(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if value is None:
         return None
     try:
-        names = tuple(name.strip() for name in next(csv.reader([value], skipinitialspace=True, strict=True), [""]))
+        names = tuple(name.strip() for name in next(csv.reader([value], skipinitialspace=True, strict=True)))
     except csv.Error as error:
         raise click.BadParameter(f"{value!r}: its quotes can't be made out ({error}).") from error
-    if not all(names) or len(set(names)) < len(names):
+    if not names or not all(names) or len(set(names)) < len(names):
         raise click.BadParameter(f"{value!r} is not a list of different column names such as price or price,tax.")
     return names
 
@@ -66,6 +66,12 @@ def scaled(samples: xpnn.Samples | None, scaling: Standardization | None) -> Any
     if samples is None or samples.targets is None or scaling is None:
         return samples
     return dataclasses.replace(samples, targets=(samples.targets - scaling.means) / scaling.deviations)
+
+
+def into_own_units(net: xpnn.MLP, scaling: Standardization | None) -> None:
+    """Make a net that learnt standardised targets answer in the targets' own units."""
+    if scaling is not None:
+        xpnn.fold_target_scaling(net, *scaling)
 
 
 def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...] | None, path: str | None) -> None:
@@ -147,7 +153,7 @@ def scores_line(scores: dict[str, float]) -> str:
     if "exact_match" in scores:
         return f"exact match {scores['exact_match']:.2%}, hamming accuracy {scores['hamming_accuracy']:.2%}"
     absolute, squared = scores["mean_absolute_error"], scores["root_mean_squared_error"]
-    return f"mean absolute error {absolute:.5g}, root mean squared error {squared:.5g}, R2 {scores['r2']:.4f}"
+    return f"mean absolute error {absolute:.6g}, root mean squared error {squared:.6g}, R2 {scores['r2']:.4f}"
 
 
 def scores_lines(result: dict[str, Any]) -> str:
@@ -167,6 +173,6 @@ def predictions(net: xpnn.MLP, samples: xpnn.Samples) -> str:
     cells = [["", *(part for name in names for part in (name, "predicted"))]]
     for number, (row, output) in enumerate(zip(samples.targets, outputs, strict=False), 1):
         pairs = list(zip(row, output, strict=True))[:SHOWN_TARGETS]
-        cells.append([f"row {number}", *(f"{value:.5g}" for pair in pairs for value in pair)])
+        cells.append([f"row {number}", *(f"{value:.6g}" for pair in pairs for value in pair)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_er
 from xpnn_cli.tables import (
     check_reach,
     check_shares,
+    into_own_units,
     network_options,
     predictions,
     scaled,
@@ -162,8 +164,9 @@ def train(
             watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out, scaling
         )
     seconds = time.perf_counter() - started
-    _save(net, out, scaling)
+    into_own_units(net, scaling)
     result = _summary(net, dataset, validation, records)
+    xpnn.save(net, out)
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
         print_json(result)
@@ -217,13 +220,6 @@ def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpn
     return validation
 
 
-def _save(net: xpnn.MLP, out: Path, scaling: Standardization | None) -> None:
-    """Save the net so that it answers in the targets' own units."""
-    if scaling is not None:
-        xpnn.fold_target_scaling(net, *scaling)
-    xpnn.save(net, out)
-
-
 def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path, scaling: Standardization | None) -> list[xpnn.Epoch]:
     """All epochs; where they diverge, the weights of the last good one are saved."""
     records = []
@@ -232,7 +228,8 @@ def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path, scaling: Standa
             records.append(epoch)  # noqa: PERF402 - what came before an error is kept
     except xpnn.DivergenceError as error:
         if records:
-            _save(net, out, scaling)
+            into_own_units(net, scaling)
+            xpnn.save(net, out)
             raise xpnn.DivergenceError(f"{error}; {out} has the weights after epoch {len(records)}") from error
         raise
     return records
@@ -245,6 +242,8 @@ def _summary(
     watches_test = validation is dataset.test
     parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
     found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
+    if not all(math.isfinite(score) for part in found.values() if part for score in part.scores().values()):
+        raise xpnn.DivergenceError("the trained net's answers are no finite numbers: try a lower --lr")
     last = records[-1]
     return {
         "data": dataset.name,
