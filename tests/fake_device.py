@@ -55,7 +55,7 @@ FUNCTIONS = {
 METHODS = {
     **dict.fromkeys(("all", "copy", "fill", "get", "item", "reshape", "tolist"), ()),
     **dict.fromkeys(("argmax", "max", "min", "sum"), ("axis",)),
-    "astype": ("copy",),
+    "astype": ("order", "copy"),
     "view": (),
 }
 ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size")

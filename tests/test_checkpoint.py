@@ -40,6 +40,7 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path, device: str, options: dict[st
     save(net, tmp_path / "model")
     again = load_model(tmp_path / "model", device=device)
     assert again.settings() == net.settings()
+    assert {name: getattr(again, name) for name in options} == {name: getattr(net, name) for name in options}
     assert again.device == net.device
     np.testing.assert_array_equal(to_host(again.parameters), to_host(net.parameters))
     for x in (np.arange(10, dtype="uint8").reshape(2, 5), np.linspace(-1, 1, 10).reshape(2, 5)):

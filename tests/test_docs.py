@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from xpnn.activations import ACTIVATIONS
 from xpnn.losses import LOSSES
+from xpnn.regularization import Regularization
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -23,6 +25,14 @@ def test_every_name_has_its_section(page: str, names: dict[str, object]) -> None
     for name in names:
         assert re.search(r"^    (f|L)\b", sections[name], re.MULTILINE), f"{name} has no formula"
         assert name == "identity" or re.search(r"\b(19|20|17)\d\d\b|same paper", sections[name]), f"{name}: no source"
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Regularization)] + ["weight_decay", "average"])
+def test_every_kind_of_regularisation_has_its_formula_and_source(field: str) -> None:
+    text = (DOCS / "regularization.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"^## {field.replace('_', '-')}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert "$$" in section or "The same" in section
+    assert re.search(r"Source: .*(\b(19|20)\d\d\b|same|dropout paper)", section.replace("\n", " "))
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

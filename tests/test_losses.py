@@ -68,8 +68,10 @@ def test_sure_outputs_have_a_finite_loss(xp: ModuleType, name: str, dtype: str) 
     np.testing.assert_array_equal(losses, 0)
     np.testing.assert_array_equal(error, 0)
     losses, error = evaluate(xp, name, sure, wrong)
-    smallest = -np.log(np.finfo(dtype).tiny)  # 87 and 708
-    np.testing.assert_allclose(losses, smallest * (2 if loss_named(name).link == "sigmoid" else 1), rtol=1e-6)
+    most = -np.log(np.finfo(dtype).tiny)  # 87 and 708, for an output of 0
+    if loss_named(name).link == "sigmoid":
+        most -= np.log(np.finfo(dtype).epsneg / 2)  # 17 and 37, for an output of 1, of which no more is known
+    np.testing.assert_allclose(losses, most, rtol=1e-6)
     np.testing.assert_allclose(error, sure - wrong, atol=1e-30)
 
 
@@ -119,3 +121,14 @@ def test_smoothing_that_cannot_be(smoothing: float) -> None:
 def test_names_that_name_nothing(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         loss_named(text)
+
+
+@pytest.mark.parametrize("name", ["binary-cross-entropy", "binary-focal:0"])
+def test_the_loss_of_a_sure_mistake_grows_without_a_jump(xp: ModuleType, name: str) -> None:
+    z = np.linspace(0, 30, 301)[:, None]
+    y = (1 / (1 + np.exp(-z.astype("float32")))).astype("float32")
+    losses, _ = evaluate(xp, name, y, np.zeros_like(y))
+    rises = np.diff(losses, axis=0)
+    assert (rises >= 0).all()
+    assert rises.max() < 1.5  # near 1 a step of z passes two floats, and the logarithm twice log 2
+    np.testing.assert_allclose(losses[:120], np.log1p(np.exp(z[:120, 0])), rtol=1e-2)

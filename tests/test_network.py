@@ -216,6 +216,8 @@ def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str)
         ({}, np.array([0.5, 1.5]), "don't fit 3 outputs"),
         ({}, np.array(["0", "1"]), "don't fit"),
         ({}, np.array([[0.5, 0.6, 0.7]]), "must sum to 1"),
+        ({}, np.array([[0.5, 0.25, 0.26]]), "must sum to 1"),
+        ({"output": "sigmoid"}, np.array([[0.5, 1, -0.01]]), "must lie in 0-1"),
         ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
         ({}, np.array([[0, 1, 0], [0, np.nan, 0]]), "the targets of row 1, counted from 0, hold nan"),
         ({"output": "identity"}, np.array([[0, 1, 1e39]]), "a number too large for float32"),
@@ -237,3 +239,31 @@ def test_one_output_is_a_number_not_a_class(device: str) -> None:
 def test_device_arrays_are_refused_by_a_net_on_the_cpu() -> None:
     with pytest.raises(TypeError, match="to_host"):
         MLP([3, 2]).query(Device("cuda").xp.zeros((1, 3), dtype="float32"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64"])
+def test_rows_are_placed_one_after_another_in_memory(dtype: str) -> None:
+    """Else each step would copy them all: NumPy's `take` makes its source contiguous."""
+    net, rows = MLP([5, 3]), np.random.default_rng(1).integers(0, 9, (40, 6)).astype(dtype)
+    for view in (np.asfortranarray(rows)[:, :5], rows[:, 1:], rows[::2, :5], rows[::-1, :5]):
+        placed = net.place_inputs(view)
+        assert placed.flags.c_contiguous
+        np.testing.assert_array_equal(placed, view)
+    assert net.place_targets(np.arange(20)[::2] % 3).flags.c_contiguous
+    assert MLP([5, 3], output="identity").place_targets(np.asfortranarray(rows[:, :3] / 9)).flags.c_contiguous
+
+
+def test_a_smaller_last_batch_is_averaged_over_its_own_rows(device: str) -> None:
+    """The gradient of 5 rows in batches of 3: the second batch's is the numeric one of its 2 rows."""
+    generator = np.random.default_rng(5)
+    net = MLP([4, 3], device=device, dtype="float64", seed=1)
+    x, labels = generator.normal(size=(5, 4)), generator.integers(0, 3, 5)
+    step = ReferenceStep(net, gradient_keeper(), net.place_inputs(x), net.place_targets(labels), batch_size=3)
+    step.begin_epoch(0, net.xp.asarray(np.ones((2, 3))))
+    order = net.xp.asarray(np.arange(5))
+    step(order[:3])
+    step(order[3:])
+    y = to_host(net.query(x[3:]))
+    delta = (y - np.eye(3)[labels[3:]]) / 2
+    expected = np.concatenate([(delta.T @ x[3:]).ravel(), delta.sum(axis=0)])
+    np.testing.assert_allclose(to_host(step.state["gradient"]), expected, rtol=1e-12)

@@ -108,3 +108,12 @@ def test_totals_are_those_of_the_rows_at_the_time(device: str) -> None:
     assert loss == pytest.approx(-2 * np.log(y[np.arange(N), labels]).sum(), rel=1e-12)  # float64 sums of 1,280 terms
     step.begin_epoch(0, step.table)
     assert step.totals() == (0.0, 0)
+
+
+def test_losses_are_summed_in_double_precision(device: str) -> None:
+    """An epoch has millions of rows: a float32 sum would stand still at 2^24."""
+    step = make_step(optimizers.sgd(1e-30), device=device)
+    step.total_loss.fill(2.0**40)
+    step(step.net.xp.asarray(np.arange(BATCH)))
+    gained = step.totals()[0] - 2.0**40
+    assert gained == pytest.approx(float(step.loss), rel=1e-3)

@@ -165,9 +165,12 @@ def to_host(array: Array) -> Array:
 
 
 def as_floats(array: Array, dtype: str) -> Array:
-    """`array` as floats of `dtype`: itself if it is that already. What is too large becomes infinite, in silence."""
+    """`array` as floats of `dtype`, row after row in memory: itself if it is that already.
+
+    What is too large becomes infinite, in silence.
+    """
     with numpy.errstate(over="ignore", invalid="ignore"):  # CuPy never warns
-        return array.astype(dtype, copy=False)
+        return array.astype(dtype, order="C", copy=False)
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:

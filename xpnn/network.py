@@ -287,7 +287,7 @@ class MLP:
             raise DataError(f"inputs must be numbers, not {inputs.dtype}")
         inputs = to_device(inputs, self.device)
         if inputs.dtype == "uint8":
-            return inputs
+            return inputs.astype("uint8", order="C", copy=False)  # or each step's `take` would copy all rows first
         if self.standardization is not None:
             inputs = standardized(inputs, self.standardization)
         if inputs.dtype.kind not in "iu":
@@ -298,7 +298,7 @@ class MLP:
                 f"whole-number inputs are pixels and must lie in 0-255, not {low} to {high}; "
                 "for other data pass floats, scaled to about -1 to 1"
             )
-        return inputs.astype("uint8")
+        return inputs.astype("uint8", order="C")
 
     def place_targets(self, targets: Array) -> Array:
         """Check targets and bring them to the device: int64 labels (n,), or floats (n, n_out)."""
@@ -319,7 +319,7 @@ class MLP:
         low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
         if low < 0 or high >= n_out:
             raise DataError(f"labels must lie in 0-{n_out - 1}, one an output, not {low} to {high}")
-        return targets.astype("int64", copy=False)
+        return targets.astype("int64", order="C", copy=False)
 
     def __repr__(self) -> str:
         hidden = self.hidden[0] if len(set(self.hidden)) == 1 else list(self.hidden)

@@ -103,7 +103,7 @@ def test_the_report_has_scores_and_rows_and_no_digits(run: Run) -> None:
     assert "R2 0.9" in result.stdout
     assert "█" not in result.stdout
     (shown,), (last,) = (
-        re.findall(r"^validation: .*R2 (.*)", result.stdout, re.M),
+        re.findall(r"^validation: .*R2 (.*)", result.stdout, re.MULTILINE),
         re.findall(r"epoch 10/10 .*validation R2 (\S+)", result.stderr),
     )
     assert float(last) == pytest.approx(float(shown), abs=1e-4)

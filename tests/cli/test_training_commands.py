@@ -214,3 +214,24 @@ def test_combinations_that_cannot_work_are_refused_with_a_remedy(run: Run, argum
 )
 def test_combinations_that_are_unusual_but_sound_are_allowed(run: Run, options: list[str]) -> None:
     assert answer(run("train", "--json", *options))["test_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "loss", "target_range"),
+    [
+        (["--output", "sigmoid"], "binary-cross-entropy", (0.0, 1.0)),
+        (["--recipe", "seed"], "squared-error", (0.01, 0.99)),
+        (["--recipe", "seed", "--output", "softmax"], "cross-entropy", (0.0, 1.0)),
+        (["--recipe", "seed", "--loss", "binary-cross-entropy"], "binary-cross-entropy", (0.0, 1.0)),
+    ],
+)
+def test_what_follows_from_a_change_is_changed_too(
+    run: Run, options: list[str], loss: str, target_range: tuple[float, float]
+) -> None:
+    run("train", "--epochs", "1", "--limit", "50", *options)
+    net = xpnn.load_model("model.safetensors")
+    assert (net.loss, net.target_range) == (loss, target_range)
+
+
+def test_a_row_that_the_net_gets_wrong_is_shown(run: Run) -> None:
+    assert re.search(r"\d, but it is \d", run("train", "--epochs", "1").stdout)
