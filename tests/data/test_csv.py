@@ -86,7 +86,12 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
         (b"nan,5\n", 1, 1, "found 'nan', expected a label"),
         (b"5,inf\n", 1, 2, "found 'inf'"),
         (b"5,1e999\n", 1, 2, "found '1e999'"),
-        (b"5,12.5\n", 1, 2, "found '12.5'"),
+        (
+            b"5,12.5\n",
+            1,
+            2,
+            f"found '12.5', expected a pixel, {NUMBER}; or is this a table? Then name its targets (--tar",
+        ),
         (b"5,1_0\n", 1, 2, "found '1_0'"),
         ("5,٣\n".encode(), 1, 2, "found '٣'"),
         (b"5,0\n2.5,0\n", 2, 1, f"found '2.5', expected a label, {NUMBER}"),

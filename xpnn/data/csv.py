@@ -7,6 +7,7 @@ refuses (quotes, 12.0), and says what is wrong, and where, in what can't be read
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -139,5 +140,7 @@ def _wrong_field(fields: list[str], index: int, labelled: bool, path: Path, line
     meaning = "label" if labelled and index == 0 else "pixel"
     problem = f"found {shown(field) if field else 'an empty field'}, expected a {meaning}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
+    if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
+        problem += "; or is this a table? Then name its targets (--targets)"
     separator = wrong_separator(field) if len(fields) == 1 else None
     return DataError(separator or problem, path, line=line, column=index + 1)
