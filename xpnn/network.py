@@ -178,8 +178,7 @@ class MLP:
         self.columns = None if columns is None else tuple(map(str, columns))
         if self.columns is not None:
             _check_names("columns", self.columns, "inputs", self.sizes[0])
-            if len(set(self.columns)) < len(self.columns):
-                raise ValueError(f"columns must be different names, not {self.columns}")
+            _check_different(columns=self.columns, labels=tuple(map(str, labels or ())))
         self.device = Device.named(device)
         count = parameter_count(self.sizes, bias)
         if count >= MOST_PARAMETERS:
@@ -347,6 +346,12 @@ def _check_names(what: str, names: tuple[str, ...], units: str, count: int) -> N
     unprintable = [name for name in names if not name.isprintable()]
     if unprintable:
         raise ValueError(f"{what} must be printable text of one line, not {unprintable[0]!r}")
+
+
+def _check_different(**lists: tuple[str, ...]) -> None:
+    for what, names in lists.items():
+        if len(set(names)) < len(names):
+            raise ValueError(f"the {what} of a table must be different names, not {names}")
 
 
 def _check_choice(what: str, name: str, choices: Any) -> None:

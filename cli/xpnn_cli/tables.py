@@ -18,6 +18,7 @@ from xpnn_cli.settings import changed_recipe
 
 PARTS = ("train", "validation", "test")
 FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
+LIMITS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
 SHOWN_ROWS, SHOWN_TARGETS = 5, 6
 
 
@@ -76,13 +77,14 @@ def into_own_units(net: xpnn.MLP, scaling: Standardization | None) -> None:
 
 def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...] | None, path: str | None) -> None:
     """Raise DataError, naming the place in the table, unless the output can become what the targets are."""
-    if output not in ("sigmoid", "softmax") or samples is None or labels is None or path is None:
+    if output not in LIMITS or samples is None or labels is None or path is None:
         return
     targets = np.asarray(samples.targets)
-    wrong = np.argwhere((targets < 0) | (targets > 1))
+    low, high = LIMITS[output]
+    wrong = np.argwhere((targets < low) | (targets > high))
     if len(wrong):
         row, target = wrong[0]
-        problem = f"is {targets[row, target]:g}, but with the output {output} targets must lie in 0-1"
+        problem = f"is {targets[row, target]:g}, but with the output {output} targets must lie from {low} to {high}"
         raise wrong_value(path, int(row), labels[target], f"{problem}: correct it, or choose the output identity")
     sums = targets.sum(axis=1)
     unequal = np.flatnonzero(np.abs(sums - 1) >= 1e-3)
