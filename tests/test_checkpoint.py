@@ -25,6 +25,12 @@ NETS: list[dict[str, Any]] = [
         "target_range": (0.01, 0.99),
         "scaling": (0.1, 3),
     },
+    {
+        "sizes": [5, 2],
+        "output": "identity",
+        "standardization": ([0.1, 1e9, -3, 0, 1 / 3], [1e-9, 2.5, 1, 1e300, 0.7]),
+        "columns": ["a", "b, c", "é", "'\"", "5"],
+    },
 ]
 
 
@@ -37,9 +43,26 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path, device: str, options: dict[st
     assert {name: getattr(again, name) for name in options} == {name: getattr(net, name) for name in options}
     assert again.device == net.device
     np.testing.assert_array_equal(to_host(again.parameters), to_host(net.parameters))
-    x = np.arange(10).reshape(2, 5)
-    np.testing.assert_array_equal(to_host(again.query(x)), to_host(net.query(x)))
+    for x in (np.arange(10, dtype="uint8").reshape(2, 5), np.linspace(-1, 1, 10).reshape(2, 5)):
+        np.testing.assert_array_equal(to_host(again.query(x)), to_host(net.query(x)))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]  # no draft is left
+
+
+def test_files_from_before_there_were_tables_are_read(tmp_path: Path) -> None:
+    save(MLP([5, 3]), tmp_path / "model")
+    old = with_network(standardization=None, columns=None)((tmp_path / "model").read_bytes())
+    assert b"columns" not in old
+    (tmp_path / "model").write_bytes(old)
+    net = load_model(tmp_path / "model")
+    assert (net.standardization, net.columns) == (None, None)
+
+
+def test_a_hundred_thousand_columns_can_be_read_back(tmp_path: Path) -> None:
+    n = 100_000
+    numbers = (np.random.default_rng(1).normal(size=n), np.full(n, 1 / 3))
+    net = MLP([n, 1], output="identity", standardization=numbers, columns=[f"a column's name {i}" for i in range(n)])
+    save(net, tmp_path / "model")
+    assert load_model(tmp_path / "model").settings() == net.settings()
 
 
 def test_file_is_plain_safetensors(tmp_path: Path) -> None:
@@ -133,6 +156,13 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "activation a list": (with_network(hidden=[["relu"]]), "damaged"),
     "dtype an object": (with_network(dtype="object"), "damaged"),
     "dtype unknown": (with_network(dtype="float33"), "damaged"),
+    "standardization a number": (with_network(standardization=5), "damaged"),
+    "standardization too short": (with_network(standardization=[[0], [1]]), "must be 5 numbers each, not 1 and 1"),
+    "deviation of nothing": (with_network(standardization=[[0] * 5, [1, 1, 0, 1, 1]]), "the deviations above 0"),
+    "mean beyond all numbers": (with_network(standardization=[[10**400] * 5, [1] * 5]), "damaged"),
+    "columns too few": (with_network(columns=["a"]), "5 inputs but 1 columns"),
+    "column that moves the cursor": (with_network(columns=[*"abcd", "\x1b[2J"]), "columns must be printable"),
+    "columns a number": (with_network(columns=7), "damaged"),
     "dtype of nothing": (with_network(dtype=","), "damaged"),
     "dtype a list": (with_network(dtype=["float32"]), "damaged"),
     "scaling text": (with_network(scaling=["a", "b"]), "damaged"),

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from xpnn import DataError, Samples, load
+from xpnn import DataError, Samples, load, standardization_of
 from xpnn.samples import row_weights
 
 
@@ -159,3 +160,35 @@ def test_folds_measure_every_row_once_and_keep_each_labels_share(count: int) -> 
 def test_impossible_folds_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=f"10 rows can be cut into 2 to 10 folds, not {count}"):
         Samples(np.zeros((10, 1)), np.zeros(10, dtype=int)).folds(count)
+
+
+def test_standardization_is_scikit_learns() -> None:
+    x = np.random.default_rng(3).normal([0, 1e6, -3, 7], [1, 0.5, 1e-3, 0], size=(500, 4))
+    means, deviations = standardization_of(x)
+    scaler = StandardScaler().fit(x)
+    np.testing.assert_allclose(means, scaler.mean_, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(deviations, scaler.scale_, rtol=1e-9)  # the deviation of 1e6 + 0.5 z loses six digits
+    assert (means.dtype, deviations.dtype, deviations[3]) == (np.dtype("float64"), np.dtype("float64"), 1)
+    single = x.astype("float32")  # summed in float64
+    np.testing.assert_allclose(standardization_of(single)[1][:3], single.astype("float64").std(axis=0)[:3])
+
+
+def test_a_column_that_is_constant_up_to_its_mean_has_the_deviation_1() -> None:
+    x = np.full((10, 2), 0.1)
+    assert (x.std(axis=0) > 0).all()  # for the mean of ten times 0.1 is rounded
+    assert standardization_of(x)[1].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((0, 2)), r"there must be rows to take means of, \(n, columns\), not \(0, 2\)"),
+        (np.zeros(3), r"not \(3,\)"),
+        (np.array([[0, np.nan]]), "column 1, counted from 0, has values that are not finite"),
+        (np.array([[0, 1], [np.inf, 2]]), "column 0"),
+        (np.array([[0, 1e300], [0, -1e300]]), "column 1, .* above 1e150: rescale it"),
+    ],
+)
+def test_what_has_no_standardization(values: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        standardization_of(values)

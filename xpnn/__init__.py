@@ -13,7 +13,8 @@ from xpnn.network import MLP
 from xpnn.plots import draw_digit, plot_history, plot_range_test
 from xpnn.range_test import RangeTest, find_learning_rate
 from xpnn.regularization import Regularization
-from xpnn.samples import Dataset, Samples
+from xpnn.samples import Dataset, Samples, standardization_of
+from xpnn.scaling import fold_target_scaling
 from xpnn.training import Epoch, train
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "early_stopping",
     "evaluate",
     "find_learning_rate",
+    "fold_target_scaling",
     "get_xp",
     "initializers",
     "load",
@@ -48,6 +50,7 @@ __all__ = [
     "recorded",
     "save",
     "schedules",
+    "standardization_of",
     "to_device",
     "to_host",
     "train",

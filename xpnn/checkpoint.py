@@ -26,7 +26,7 @@ from xpnn.network import MLP, Layer, layers_of, parameter_count
 
 FORMAT = "xpnn-mlp-1"
 _DTYPES = {"float32": "F32", "float64": "F64"}
-_MAX_HEADER = 1 << 20  # a net of a thousand layers needs a tenth of it
+_MAX_HEADER = 1 << 26  # 100,000 columns with their names, means and deviations need a tenth of it
 
 
 def save(net: MLP, path: PathLike) -> None:

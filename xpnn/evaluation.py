@@ -87,14 +87,19 @@ def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
     Raises DataError if they don't fit the net or there are none.
     """
     with net.device.active():
-        samples = placed(net, samples, "evaluate")
+        return measure(net, placed(net, samples, "evaluate"))
+
+
+def measure(net: MLP, samples: Samples) -> Evaluation:
+    """What `evaluate` does, with samples that `placed` gave: inputs are not to be standardised twice."""
+    with net.device.active(), np.errstate(over="ignore", invalid="ignore"):  # too large weights show in the scores
         targets: Array = samples.targets
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, weights, deviations = net.codes(), samples.weights, _Deviations(net.sizes[-1])
         total, counted = 0.0, 0.0
         for start in range(0, len(samples), QUERY_ROWS):
             chunk = slice(start, start + QUERY_ROWS)
-            y, t = net.query(samples.inputs[chunk]), targets[chunk]
+            y, t = net.outputs(samples.inputs[chunk]), targets[chunk]
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
@@ -17,6 +17,7 @@ from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, matmul
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
+from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 
 if TYPE_CHECKING:
     from xpnn.training import Epoch
@@ -30,13 +31,6 @@ class Layer(NamedTuple):
 
     W: Array
     b: Array | None
-
-
-class Scaling(NamedTuple):
-    """What a net does to pixels before it uses them: x = pixel * factor + offset."""
-
-    factor: float = 1 / 255
-    offset: float = 0.0
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
@@ -117,15 +111,6 @@ def backward(
             matmul(error, layers[i].W, out=errors[i - 1])
 
 
-def scale_pixels(pixels: Array, scaling: Scaling, out: Array) -> None:
-    """out = pixels * factor + offset, from uint8 to floats."""
-    xp = xp_of(pixels, out)
-    xp.copyto(out, pixels)  # converting first and scaling in place is faster than one mixed multiplication
-    xp.multiply(out, scaling.factor, out=out)
-    if scaling.offset:
-        xp.add(out, scaling.offset, out=out)
-
-
 class MLP:
     """A multilayer perceptron, on one device.
 
@@ -138,7 +123,10 @@ class MLP:
     initializer:  see `xpnn.initializers`; None: the usual one for each layer's activation.
     scaling:      (factor, offset) applied to pixels (uint8 inputs). Floats are used as they come.
     target_range: (low, high), what a class label becomes at the outputs of the other classes and its own.
-    labels:       names of the classes, one an output, printable.
+    labels:       names of the classes or values, one an output, printable.
+    standardization: (means, deviations), n_in numbers each: for a net of real numbers, which then uses
+                  (value - mean) / deviation (see `xpnn.samples.standardization_of`). Pixels are not touched.
+    columns:      names of the inputs, printable, by which they are found in a table; None: they have none.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -158,6 +146,8 @@ class MLP:
         scaling: tuple[float, float] = (1 / 255, 0.0),
         target_range: tuple[float, float] = (0.0, 1.0),
         labels: Sequence[str] | None = None,
+        standardization: tuple[Iterable[float], Iterable[float]] | None = None,
+        columns: Sequence[str] | None = None,
         device: str | Device = "cpu",
         dtype: str = "float32",
         seed: int = 0,
@@ -181,7 +171,14 @@ class MLP:
         self.target_range = _finite_pair("target_range", "the lower first", target_range)
         check_loss(self.loss, output, self.target_range)
         if labels is not None:
-            _check_labels(tuple(map(str, labels)), self.sizes[-1])
+            _check_names("labels", tuple(map(str, labels)), "outputs", self.sizes[-1])
+        self.standardization: Standardization | None = None
+        if standardization is not None:
+            self.standardization = checked_standardization(*standardization, count=self.sizes[0])
+        self.columns = None if columns is None else tuple(map(str, columns))
+        if self.columns is not None:
+            _check_names("columns", self.columns, "inputs", self.sizes[0])
+            _check_different(columns=self.columns, labels=tuple(map(str, labels or ())))
         self.device = Device.named(device)
         count = parameter_count(self.sizes, bias)
         if count >= MOST_PARAMETERS:
@@ -222,8 +219,8 @@ class MLP:
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make a net of this kind: MLP(**net.settings()) has its shape, not its weights."""
-        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels", "dtype")
-        return {name: getattr(self, name) for name in names}
+        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels")
+        return {name: getattr(self, name) for name in (*names, "standardization", "columns", "dtype")}
 
     def to(self, device: str | Device) -> MLP:
         """A copy of the net on another device."""
@@ -241,18 +238,23 @@ class MLP:
     def query(self, inputs: Any) -> Array:
         """The outputs for one row (n_in,) or many (n, n_in); for a softmax net, class probabilities.
 
-        inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come.
+        inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come. A net
+                with a `standardization` takes all but uint8 for values to standardise.
         Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
         Raises DataError for another width, for pixels outside 0-255 and for floats that are not finite, TypeError
         for CUDA arrays on a CPU net.
         """
         rows = as_array(inputs)
         with self.device.active():
-            x = self.place_inputs(rows[None] if rows.ndim == 1 else rows)
-            result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
-            for start in range(0, len(x), QUERY_ROWS):
-                self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+            result = self.outputs(self.place_inputs(rows[None] if rows.ndim == 1 else rows))
         return result[0] if rows.ndim == 1 else result
+
+    def outputs(self, x: Array) -> Array:
+        """The outputs (n, n_out) for rows that `place_inputs` gave, in chunks that fit the cache."""
+        result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
+        for start in range(0, len(x), QUERY_ROWS):
+            self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+        return result
 
     def _query_chunk(self, x: Array, result: Array) -> None:
         xp, n = self.xp, len(x)
@@ -274,7 +276,10 @@ class MLP:
             return self.query(inputs).argmax(axis=-1)
 
     def place_inputs(self, inputs: Array) -> Array:
-        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype."""
+        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype.
+
+        With a `standardization` these are (value - mean) / deviation, computed in float64.
+        """
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
             raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
         if inputs.dtype.kind not in "biuf":
@@ -282,6 +287,8 @@ class MLP:
         inputs = to_device(inputs, self.device)
         if inputs.dtype == "uint8":
             return inputs.astype("uint8", order="C", copy=False)  # or each step's `take` would copy all rows first
+        if self.standardization is not None:
+            inputs = standardized(inputs, self.standardization)
         if inputs.dtype.kind not in "iu":
             return _finite(as_floats(inputs, self.dtype), "inputs")
         low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)
@@ -333,12 +340,18 @@ def _is_whole(size: Any) -> bool:
     return hasattr(size, "__index__") and getattr(size, "ndim", 0) == 0 and not isinstance(size, bool)
 
 
-def _check_labels(labels: tuple[str, ...], outputs: int) -> None:
-    if len(labels) != outputs:
-        raise ValueError(f"{outputs} outputs but {len(labels)} labels")
-    unprintable = [label for label in labels if not label.isprintable()]
+def _check_names(what: str, names: tuple[str, ...], units: str, count: int) -> None:
+    if len(names) != count:
+        raise ValueError(f"{count} {units} but {len(names)} {what}")
+    unprintable = [name for name in names if not name.isprintable()]
     if unprintable:
-        raise ValueError(f"labels must be printable text of one line, not {unprintable[0]!r}")
+        raise ValueError(f"{what} must be printable text of one line, not {unprintable[0]!r}")
+
+
+def _check_different(**lists: tuple[str, ...]) -> None:
+    for what, names in lists.items():
+        if len(set(names)) < len(names):
+            raise ValueError(f"the {what} of a table must be different names, not {names}")
 
 
 def _check_choice(what: str, name: str, choices: Any) -> None:

@@ -69,8 +69,13 @@ class Recipe:
     metric: str = "validation_loss"
     minimum_change: float = 0.0
 
-    def network(self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0) -> MLP:
-        """A new net with an output for each label. Raises what `MLP` raises."""
+    def network(
+        self, n_in: int, labels: Sequence[str], device: str | Device = "cpu", seed: int = 0, **options: Any
+    ) -> MLP:
+        """A new net with an output for each label; `options` are MLP's others (standardization, columns).
+
+        Raises what `MLP` raises.
+        """
         return MLP(
             (n_in, *self.hidden_sizes, len(labels)),
             hidden=self.hidden,
@@ -84,6 +89,7 @@ class Recipe:
             device=device,
             dtype=self.dtype,
             seed=seed,
+            **options,
         )
 
     def make_optimizer(self, n: int) -> Optimizer:

@@ -128,13 +128,33 @@ def row_weights(
     return weights
 
 
+def standardization_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (of n, not n - 1) of each column of (n, columns), float64 (columns,) each.
+
+    Both are for `MLP(standardization=...)`. A column that is the same in all rows gets the deviation 1.
+    Raises DataError if there are no rows, or values that are not finite or too large for their squares.
+    """
+    values = to_host(values)
+    if values.ndim != 2 or not len(values):
+        raise DataError(f"there must be rows to take means of, (n, columns), not {values.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        means, deviations = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        is_finite = np.isfinite(means) & np.isfinite(deviations)
+    if not is_finite.all():
+        column = int(np.flatnonzero(~is_finite)[0])
+        raise DataError(f"column {column}, counted from 0, has values that are not finite or above 1e150: rescale it")
+    is_constant = (values == values[0]).all(axis=0) | (deviations == 0)  # the rounded mean may differ from the values
+    return means, np.where(is_constant, 1.0, deviations)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A training set, a test set where there is one, and what is known about both.
 
-    classes:     the number of classes.
-    labels:      the classes' names, as many as there are classes.
+    classes:     the number of classes, or of the targets of a table: a net needs as many outputs.
+    labels:      the names of the classes or targets, as many as there are.
     image_shape: (height, width) where a row is a picture.
+    columns:     names of the input columns of a table, as many as a row has inputs.
     """
 
     name: str
@@ -143,3 +163,4 @@ class Dataset:
     classes: int
     labels: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
+    columns: tuple[str, ...] | None = None

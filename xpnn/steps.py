@@ -23,9 +23,10 @@ from xpnn.activations import Activation, saved_for
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, take, xp_of
 from xpnn.losses import SCRATCH, smoothed
-from xpnn.network import MLP, backward, forward, layers_of, scale_pixels
+from xpnn.network import MLP, backward, forward, layers_of
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization, Regularizer
+from xpnn.scaling import scale_pixels
 
 
 class Step(Protocol):

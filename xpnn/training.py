@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
 from xpnn.errors import DivergenceError
-from xpnn.evaluation import Evaluation, evaluate, placed
+from xpnn.evaluation import Evaluation, measure, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -137,7 +137,7 @@ def train(
                 loss, hits = step.totals()
                 seconds = time.perf_counter() - started
                 _check_finite(net, step, before, number, rates)
-                measured = None if watched is None else evaluate(net, watched)
+                measured = None if watched is None else measure(net, watched)
             if plateau is not None:
                 factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
             accuracy = None if hits is None else hits / n

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from xpnn.evaluation import Evaluation
 from xpnn.training import Epoch, Progress
 
 SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
@@ -48,8 +49,8 @@ class TrainingProgress:
 
     def _show_epoch(self, record: Epoch) -> None:
         text = _numbers(record.loss, record.accuracy)
-        if record.validation is not None and record.validation.accuracy is not None:
-            text += f"  {self.validation_name} {record.validation.accuracy:.2%}"
+        if record.validation is not None:
+            text += f"  {self.validation_name} {_score(record.validation)}"
         if self.bar is None:
             click.echo(f"epoch {record.number}/{self.epochs}  {text}  {record.seconds:.2f} s", err=True)
         else:
@@ -70,6 +71,12 @@ class TrainingProgress:
         if self.bar is not None:
             self.bar.__exit__(None, None, None)
         self.bar, self.next_look = None, 0.0
+
+
+def _score(found: Evaluation) -> str:
+    """The one number to watch."""
+    share = found.exact_match if found.accuracy is None else found.accuracy
+    return f"R2 {found.r2:.4g}" if share is None else f"{share:.2%}"
 
 
 def _numbers(loss: float, accuracy: float | None) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import xpnn
 from xpnn.data import column_names, file_format, read_image, read_samples
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.tables import values, values_line
 
 
 @click.command()
@@ -32,10 +33,16 @@ def query(model: str, inputs: tuple[str, ...], labelled: bool | None, device: st
 
     With --json it prints a list: for each picture or row an object with input, label and probabilities. Outputs that
     are no probabilities are called values, and a model with one output gives no label.
+
+    A model of a table's columns takes CSV files that have these columns, found by name, and answers with the values
+    of its targets by name.
     """
     net = xpnn.load_model(model, chosen_device(device))
     answers = []
     for path in inputs:
+        if net.columns is not None:
+            answers += values(net, model, path)
+            continue
         rows, names = _read(path, net.sizes[0], labelled)
         with np.errstate(all="ignore"):
             found = xpnn.to_host(net.query(rows))
@@ -46,7 +53,7 @@ def query(model: str, inputs: tuple[str, ...], labelled: bool | None, device: st
         print_json(answers)
     else:
         for answer in answers:
-            click.echo(_line(answer, net))
+            click.echo(_line(answer, net) if net.columns is None else values_line(answer))
 
 
 def _read(path: str, n_in: int, labelled: bool | None) -> tuple[NDArray[Any], list[str]]:

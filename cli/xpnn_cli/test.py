@@ -7,7 +7,9 @@ import numpy as np
 
 import xpnn
 from xpnn.data import read_samples
+from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.tables import read_for, scores_line
 
 
 @click.command()
@@ -20,9 +22,33 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     """Measure MODEL on DATA: accuracy, precision, recall and F1 of each class, and the confusion matrix.
 
     MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist: their test rows) or a file, as for
-    `xpnn train`; all rows of a CSV or IDX file are used.
+    `xpnn train`; all rows of a CSV or IDX file are used. A model of a table's columns is measured by its errors on a
+    CSV file that has these columns, found by name.
     """
     net = xpnn.load_model(model, chosen_device(device))
+    samples = _labelled(net, model, data, limit) if net.columns is None else _table(net, model, data, limit)
+    with np.errstate(all="ignore"):
+        found = xpnn.evaluate(net, samples)
+    refuse_unless_finite(found.loss, model)
+    if as_json:
+        confusion = None if found.confusion is None else found.confusion.tolist()
+        print_json({"accuracy": None, "confusion": confusion, "n": found.n} | found.scores())
+    elif net.columns is not None:
+        click.echo(f"{scores_line(found.scores())}; {found.n:,} rows")
+    else:
+        click.echo(_report(found, net.labels))
+
+
+def _table(net: xpnn.MLP, model: str, data: str, limit: int | None) -> xpnn.Samples:
+    if data in NAMES:
+        assert net.columns is not None
+        raise click.UsageError(
+            f"{model} reads tables: give DATA, a CSV file with its columns, {net.columns[0]} and so on."
+        )
+    return read_for(net, data, with_targets=True, limit=limit)
+
+
+def _labelled(net: xpnn.MLP, model: str, data: str, limit: int | None) -> xpnn.Samples:
     n_in, n_out = net.sizes[0], net.sizes[-1]
     if n_out == 1:
         raise xpnn.ModelFileError(f"{model}: this model has one output, a value and no class; ask it with xpnn query")
@@ -30,14 +56,7 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -
     if samples.inputs.shape[1] != n_in:
         problem = f"its rows have {samples.inputs.shape[1]} values, but {model} takes {n_in}"
         raise xpnn.DataError(f"{problem}: name the data that it is for, as in `xpnn test {model} mnist`", data)
-    with np.errstate(all="ignore"):
-        found = xpnn.evaluate(net, samples)
-    refuse_unless_finite(found.loss, model)
-    if as_json:
-        confusion = None if found.confusion is None else found.confusion.tolist()
-        print_json({"accuracy": found.accuracy, "loss": found.loss, "confusion": confusion, "n": found.n})
-    else:
-        click.echo(_report(found, net.labels))
+    return samples
 
 
 def _report(found: xpnn.Evaluation, labels: tuple[str, ...]) -> str:

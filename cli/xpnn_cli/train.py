@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import click
 
 import xpnn
-from xpnn.data import MOST_CLASSES, read_samples
+from xpnn.data import MOST_CLASSES, read_samples, read_table
 from xpnn.files import check_writable
 from xpnn.history import FILE_NAME
 from xpnn.recipes import Recipe
+from xpnn.scaling import Standardization
 from xpnn_cli.options import (
     GroupedCommand,
     GroupedOption,
@@ -28,6 +30,19 @@ from xpnn_cli.options import (
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
 from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
+from xpnn_cli.tables import (
+    check_reach,
+    check_shares,
+    into_own_units,
+    network_options,
+    predictions,
+    scaled,
+    scores_by_part,
+    scores_lines,
+    table_recipe,
+    target_list,
+    target_scaling,
+)
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 MODEL_NAME = "model.safetensors"
@@ -57,6 +72,15 @@ PARTED = 1.1  # times its least value: a validation loss above that has turned
     help=f"Keep each epoch's numbers in {FILE_NAME} there, for `xpnn plot FOLDER`; the model goes there too.",
 )
 @json_option
+@click.option(
+    "--targets",
+    cls=GroupedOption,
+    group="Data",
+    metavar="NAME[,NAME...]",
+    callback=target_list,
+    help="Columns to predict: DATA is then a table, a CSV file of numbers below a line of column names, and the"
+    " default output is identity; give --output sigmoid for targets of 0 and 1.",
+)
 @click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--test-data",
@@ -93,6 +117,7 @@ def train(
     data: str,
     device: str,
     recipe: str,
+    targets: tuple[str, ...] | None,
     limit: int | None,
     test_data: str | None,
     validation_data: str | None,
@@ -107,30 +132,41 @@ def train(
     """Train a network on DATA, and save it.
 
     DATA is a name (digits, which comes with xpnn; mnist, found in $XPNN_DATA_DIR) or a file: CSV with a label and
-    then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not.
+    then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not. With --targets it is a table of real numbers.
 
     \b
       xpnn train                                digits, in a second
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
+      xpnn train houses.csv --targets price
       xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
     """
-    settings = changed_recipe(recipe, changes)
+    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
     out = _place_for_the_model(out, run)
     place = chosen_device(device)
-    dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes)
+    with usage_errors():
+        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, targets=targets)
+    for samples, path in ((dataset.train, data), (dataset.test, test_data)):
+        check_shares(settings.output, samples, targets, path)
     dataset, validation = _with_validation(dataset, validation_data, validation_fraction, settings)
     started = time.perf_counter()
     with usage_errors():
-        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed)
+        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))
+        scaling = target_scaling(net, dataset)
+        for samples, path in ((dataset.test, test_data), (validation, validation_data)):
+            check_reach(net, samples, path)
         rows = "test" if validation is dataset.test else "validation"
         watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
-        epochs = settings.train(net, dataset.train, seed=seed, validation=validation, progress=watch.step_callback)
-        records = _run(watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out)
+        samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
+        epochs = settings.train(net, samples, seed=seed, validation=watched, progress=watch.step_callback)
+        records = _run(
+            watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out, scaling
+        )
     seconds = time.perf_counter() - started
-    xpnn.save(net, out)
+    into_own_units(net, scaling)
     result = _summary(net, dataset, validation, records)
+    xpnn.save(net, out)
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
         print_json(result)
@@ -158,7 +194,7 @@ def _with_validation(
     if source is not None:
         if fraction is not None:
             raise click.UsageError("--validation-data and --validation-fraction are two ways to one thing; give one.")
-        return dataset, _own_validation(dataset, source)
+        return dataset, _own_validation(dataset, source, settings)
     n, decides = len(dataset.train), settings.patience is not None or settings.plateau is not None
     if fraction is None:
         if n < 20 or (dataset.test is not None and not decides):
@@ -172,7 +208,11 @@ def _with_validation(
     return dataclasses.replace(dataset, train=rows), validation
 
 
-def _own_validation(dataset: xpnn.Dataset, source: str) -> xpnn.Samples:
+def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpnn.Samples:
+    if dataset.columns is not None:
+        validation, _ = read_table(source, dataset.labels, columns=dataset.columns)
+        check_shares(settings.output, validation, dataset.labels, source)
+        return validation
     validation = read_samples(source, classes=len(dataset.labels))
     width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
     if width != expected:
@@ -180,7 +220,7 @@ def _own_validation(dataset: xpnn.Dataset, source: str) -> xpnn.Samples:
     return validation
 
 
-def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path) -> list[xpnn.Epoch]:
+def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path, scaling: Standardization | None) -> list[xpnn.Epoch]:
     """All epochs; where they diverge, the weights of the last good one are saved."""
     records = []
     try:
@@ -188,6 +228,7 @@ def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path) -> list[xpnn.Ep
             records.append(epoch)  # noqa: PERF402 - what came before an error is kept
     except xpnn.DivergenceError as error:
         if records:
+            into_own_units(net, scaling)
             xpnn.save(net, out)
             raise xpnn.DivergenceError(f"{error}; {out} has the weights after epoch {len(records)}") from error
         raise
@@ -201,6 +242,8 @@ def _summary(
     watches_test = validation is dataset.test
     parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
     found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
+    if not all(math.isfinite(score) for part in found.values() if part for score in part.scores().values()):
+        raise xpnn.DivergenceError("the trained net's answers are no finite numbers: try a lower --lr")
     last = records[-1]
     return {
         "data": dataset.name,
@@ -213,6 +256,7 @@ def _summary(
         "epochs": len(records),
         "loss": last.loss,
         **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
+        **scores_by_part(found),
         "note": _note(records, watches_test),
         "epoch_seconds": [record.seconds for record in records],
     }
@@ -236,15 +280,18 @@ def _note(records: list[xpnn.Epoch], watches_test: bool) -> str | None:
 def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
     sizes, model = "-".join(map(str, net.sizes)), result["model"]
+    is_table = dataset.columns is not None
+    rows, shape = dataset.test or dataset.train, dataset.image_shape
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
+    shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}
-accuracy: {", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)}
+{scores_lines(result) if is_table else f"accuracy: {shares}"}
 {note}
-{predictions_picture(net, dataset.test or dataset.train, dataset.image_shape)}
+{predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}
 
 saved {model}; now try
   xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name == "mnist" else "DATA"}
-  xpnn query {model} picture.png"""
+  xpnn query {model} {"DATA" if is_table else "picture.png"}"""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnn.data import csv, files
+from xpnn.data import csv, files, lines
 from xpnn.data.csv import line_of_row, read_csv
 from xpnn.errors import DataError
 
@@ -86,7 +86,12 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
         (b"nan,5\n", 1, 1, "found 'nan', expected a label"),
         (b"5,inf\n", 1, 2, "found 'inf'"),
         (b"5,1e999\n", 1, 2, "found '1e999'"),
-        (b"5,12.5\n", 1, 2, "found '12.5'"),
+        (
+            b"5,12.5\n",
+            1,
+            2,
+            f"found '12.5', expected a pixel, {NUMBER}; or is this a table? Then name its targets (xpnn tr",
+        ),
         (b"5,1_0\n", 1, 2, "found '1_0'"),
         ("5,٣\n".encode(), 1, 2, "found '٣'"),
         (b"5,0\n2.5,0\n", 2, 1, f"found '2.5', expected a label, {NUMBER}"),
@@ -169,7 +174,7 @@ def test_column_names(path: Path) -> None:
 
 
 def test_an_endless_line_is_refused_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv, "LONGEST_LINE", 100)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
     path.write_bytes(b"5," + b"0," * 1000)
     with pytest.raises(DataError, match="line 1: more than 100 characters in a line"):
         read_csv(path)

@@ -1,9 +1,13 @@
-"""Data sets from files: CSV, IDX, NPZ and pictures, plain or gzipped, told apart by their content."""
+"""Data sets from files: CSV, IDX, NPZ and pictures, plain or gzipped, told apart by their content.
+
+A CSV file holds labels and pixels, or is a table with named columns: then its targets are named.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +17,7 @@ from xpnn.data.files import check_limit, first_bytes
 from xpnn.data.idx import is_idx, read_idx
 from xpnn.data.images import is_image, read_image
 from xpnn.data.npz import ZIP_MAGICS, read_npz
+from xpnn.data.table import check_targets, read_table
 from xpnn.errors import DataError, Path
 from xpnn.samples import Dataset, Samples
 
@@ -28,13 +33,19 @@ __all__ = [
     "read_image",
     "read_npz",
     "read_samples",
+    "read_table",
 ]
 
 MOST_CLASSES = 1 << 16  # each has a name, and a row and a column in the confusion matrix
 
 
 def load(
-    source: Path, *, test_data: Path | None = None, limit: int | None = None, classes: int | None = None
+    source: Path,
+    *,
+    test_data: Path | None = None,
+    limit: int | None = None,
+    classes: int | None = None,
+    targets: Sequence[str] | None = None,
 ) -> Dataset:
     """Load a data set to train on, by name or from a file.
 
@@ -45,10 +56,15 @@ def load(
     limit:     keep the first training rows only, as many as this; the test rows all stay.
     classes:   the number of classes; if None, the largest label and one more.
 
-    Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1
-    or `classes` is not from 2 to 65,536.
+    targets:   names of the columns to predict: `source` is then a table, a CSV file with column names in its first
+               line (see `read_table`), and so is `test_data`, whose columns are found by their names.
+
+    Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1,
+    `classes` is not from 2 to 65,536, or `targets` can't be meant.
     """
     check_limit(limit)
+    if targets is not None:
+        return _load_table(source, test_data, limit, classes, targets)
     if classes is not None and not 2 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
     if source in NAMES:
@@ -62,6 +78,23 @@ def load(
         parts.append(("test", test_data or source, test))
     count = _count_classes(parts, classes, limit)
     return Dataset(os.fspath(source), train, test, count, tuple(map(str, range(count))), image_shape)
+
+
+def _load_table(
+    source: Path, test_data: Path | None, limit: int | None, classes: int | None, targets: Sequence[str]
+) -> Dataset:
+    """What `load` does where targets are named."""
+    check_targets(targets)
+    if classes is not None:
+        raise ValueError("classes are for labels: leave them out where targets are named")
+    if source in NAMES:
+        raise ValueError(f"{source} has no columns with names: targets are columns of a CSV file")
+    for path in (source, *([] if test_data is None else [test_data])):
+        if file_format(path) != "csv":
+            raise DataError(f"targets need a CSV file with column names, and this is none ({file_format(path)})", path)
+    train, columns = read_table(source, targets, limit)
+    test = None if test_data is None else read_table(test_data, targets, columns=columns)[0]
+    return Dataset(os.fspath(source), train, test, len(targets), tuple(targets), columns=columns)
 
 
 def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True, classes: int | None = None) -> Samples:

@@ -6,9 +6,8 @@ refuses (quotes, 12.0), and says what is wrong, and where, in what can't be read
 
 from __future__ import annotations
 
-import io
 import itertools
-import re
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,11 +16,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, opened, shown
+from xpnn.data.files import check_limit, shown
+from xpnn.data.lines import count_columns, is_number, read_lines, unquoted, wrong_separator
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
-LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
 LEVELS = frozenset(range(256))
 FEWEST_COUNTED = 10  # columns; fewer that count 0, 1, 2, ... may well be data
 
@@ -46,7 +45,7 @@ def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
 
 def line_of_row(path: Path, row: int) -> int:
     """The line, counted from 1, on which data row `row`, counted from 0, is found in a file that can be read."""
-    lines = _lines(path)
+    lines = read_lines(path)
     first = next(lines)
     data_lines = lines if _is_header(first[1]) else itertools.chain([first], lines)
     return next(itertools.islice(data_lines, row, None))[0]
@@ -54,13 +53,13 @@ def line_of_row(path: Path, row: int) -> int:
 
 def column_names(path: Path) -> list[str]:
     """The names in the line at the top; none where it is a row of data."""
-    _, first = next(_lines(path), (0, ""))
-    return [*map(_unquoted, first.split(","))] if _is_header(first) else []
+    _, first = next(read_lines(path), (0, ""))
+    return [*map(unquoted, first.split(","))] if _is_header(first) else []
 
 
 def _read_quickly(path: Path, limit: int | None) -> NDArray[np.uint8] | None:
     """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
-    lines = (line for _, line in _lines(path))
+    lines = (line for _, line in read_lines(path))
     first = next(lines, "")
     data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
     most = None if limit is None else min(limit, sys.maxsize)
@@ -85,17 +84,17 @@ def _read_carefully(path: Path, limit: int | None, labelled: bool) -> NDArray[np
     """All columns, (n, columns) uint8, or a DataError for the first thing that is wrong."""
     values = bytearray()
     columns = 0
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         fields = line.split(",")
         if not columns:
             columns, first_number = len(fields), number
             if labelled and columns == 1:
                 problem = "only one column: a label and at least one pixel are needed, separated by commas"
-                raise DataError(_wrong_separator(line) or problem, path, line=number)
+                raise DataError(wrong_separator(line) or problem, path, line=number)
             if _is_header(line):
                 continue
         if len(fields) != columns:
-            problem = f"{_count(len(fields))}, but line {first_number} has {columns}: every line needs as many"
+            problem = f"{count_columns(len(fields))}, but line {first_number} has {columns}: every line needs as many"
             raise DataError(problem, path, line=number)
         levels = list(map(_level, fields))
         if min(levels) < 0:
@@ -109,57 +108,23 @@ def _read_carefully(path: Path, limit: int | None, labelled: bool) -> NDArray[np
     return np.frombuffer(values, np.uint8).reshape(-1, columns)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that aren't blank, each with its number from 1."""
-    with opened(path) as file:
-        # Bytes that aren't UTF-8 come through as surrogates: that way their line is known.
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
-        for number in itertools.count(1):
-            line = text.readline(LONGEST_LINE)
-            if not line:
-                return
-            if "\0" in line or not (line.isascii() or _is_utf8(line)):
-                raise DataError("this is not text (UTF-8), so not a CSV file", path, line=number)
-            if len(line) == LONGEST_LINE:
-                raise DataError(f"more than {LONGEST_LINE:,} characters in a line: not a CSV file", path, line=number)
-            if not line.isspace():
-                yield number, line
-
-
-def _is_utf8(line: str) -> bool:
-    return re.search("[\ud800-\udfff]", line) is None
-
-
 def _is_header(line: str) -> bool:
     """Whether a first line holds column names: a name, and then names or a count (0, 1, 2, ...), or a count alone.
 
     A name before anything else is a label that was mistyped: taken for a header, its row would be lost in silence.
     """
-    first, *others = map(_unquoted, line.split(","))
+    first, *others = map(unquoted, line.split(","))
     counted = [str(number) for number in range(len(others) + 1)]
-    if first == "" or _is_number(first) or (not others and _wrong_separator(first)):
+    if first == "" or is_number(first) or (not others and wrong_separator(first)):
         return [first, *others] == counted and len(counted) >= FEWEST_COUNTED
-    names = sum(field != "" and not _is_number(field) for field in others)
+    names = sum(field != "" and not is_number(field) for field in others)
     return others in (counted[:-1], counted[1:]) or 2 * names >= len(others)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-def _unquoted(field: str) -> str:
-    field = field.strip()
-    return field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field
 
 
 @lru_cache(maxsize=4096)
 def _level(field: str) -> int:
     """The whole number from 0 to 255 that a field holds, or -1 if it holds anything else."""
-    text = _unquoted(field)
+    text = unquoted(field)
     if not text.isascii() or "_" in text:  # float() reads digits of any script and 1_000, no numbers in a CSV file
         return -1
     try:
@@ -175,17 +140,7 @@ def _wrong_field(fields: list[str], index: int, labelled: bool, path: Path, line
     meaning = "label" if labelled and index == 0 else "pixel"
     problem = f"found {shown(field) if field else 'an empty field'}, expected a {meaning}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
-    separator = _wrong_separator(field) if len(fields) == 1 else None
+    if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
+        problem += "; or is this a table? Then name its targets (xpnn train --targets)"
+    separator = wrong_separator(field) if len(fields) == 1 else None
     return DataError(separator or problem, path, line=line, column=index + 1)
-
-
-def _wrong_separator(line: str) -> str | None:
-    """What to say of a line without a comma that has some other separator."""
-    for separator, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
-        if separator in line.strip():
-            return f"the columns are separated by {name}: commas are needed"
-    return None
-
-
-def _count(columns: int) -> str:
-    return "1 column" if columns == 1 else f"{columns} columns"

@@ -1,0 +1,180 @@
+"""Tables on the command line: nets of real-valued inputs, known by their columns' names, and of values, not classes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from typing import Any
+
+import click
+import numpy as np
+
+import xpnn
+from xpnn.data.table import read_table, wrong_value
+from xpnn.recipes import Recipe
+from xpnn.scaling import Standardization, check_target_scaling
+from xpnn_cli.options import refuse_unless_finite
+from xpnn_cli.settings import changed_recipe
+
+PARTS = ("train", "validation", "test")
+FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
+LIMITS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
+SHOWN_ROWS, SHOWN_TARGETS = 5, 6
+
+
+def target_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Column names with commas between; a name that holds a comma stands in quotes."""
+    if value is None:
+        return None
+    try:
+        names = tuple(name.strip() for name in next(csv.reader([value], skipinitialspace=True, strict=True)))
+    except csv.Error as error:
+        raise click.BadParameter(f"{value!r}: its quotes can't be made out ({error}).") from error
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"{value!r} is not a list of different column names such as price or price,tax.")
+    return names
+
+
+def table_recipe(name: str, options: dict[str, Any]) -> Recipe:
+    """The recipe with the user's changes, and with what suits tables where the user doesn't say otherwise.
+
+    The usual initial weights below relu and its like are made for many inputs: on a table's few columns the net starts
+    as a wild function, and Glorot's smaller ones get to better scores (docs/benchmarks.md).
+    """
+    recipe = changed_recipe(name, options | {"output": options["output"] or "identity"})
+    return dataclasses.replace(recipe, initializer=recipe.initializer or "glorot-uniform")
+
+
+def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
+    """What MLP has to know of a table: its columns, and their means and deviations in the training rows."""
+    if dataset.columns is None:
+        return {}
+    return {"columns": dataset.columns, "standardization": xpnn.standardization_of(dataset.train.inputs)}
+
+
+def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | None:
+    """How the targets of a table are standardised for training; None where they are labels or the output has limits.
+
+    Raises ValueError where the net could not take it in.
+    """
+    if dataset.columns is None or dataset.train.targets is None or net.output != "identity":
+        return None
+    return check_target_scaling(net, *xpnn.standardization_of(dataset.train.targets))
+
+
+def scaled(samples: xpnn.Samples | None, scaling: Standardization | None) -> Any:
+    """The samples with their targets standardised."""
+    if samples is None or samples.targets is None or scaling is None:
+        return samples
+    return dataclasses.replace(samples, targets=(samples.targets - scaling.means) / scaling.deviations)
+
+
+def into_own_units(net: xpnn.MLP, scaling: Standardization | None) -> None:
+    """Make a net that learnt standardised targets answer in the targets' own units."""
+    if scaling is not None:
+        xpnn.fold_target_scaling(net, *scaling)
+
+
+def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...] | None, path: str | None) -> None:
+    """Raise DataError, naming the place in the table, unless the output can become what the targets are."""
+    if output not in LIMITS or samples is None or labels is None or path is None:
+        return
+    targets = np.asarray(samples.targets)
+    low, high = LIMITS[output]
+    wrong = np.argwhere((targets < low) | (targets > high))
+    if len(wrong):
+        row, target = wrong[0]
+        problem = f"is {targets[row, target]:g}, but with the output {output} targets must lie from {low} to {high}"
+        raise wrong_value(path, int(row), labels[target], f"{problem}: correct it, or choose the output identity")
+    sums = targets.sum(axis=1)
+    unequal = np.flatnonzero(np.abs(sums - 1) >= 1e-3)
+    if output == "softmax" and len(unequal):
+        problem = f"and the other targets of the row sum to {sums[unequal[0]]:g}, but with the output softmax they must"
+        raise wrong_value(
+            path, int(unequal[0]), labels[0], f"{problem} sum to 1: choose sigmoid for several labels a row"
+        )
+
+
+def read_for(net: xpnn.MLP, path: str, *, with_targets: bool, limit: int | None = None) -> xpnn.Samples:
+    """The rows of a table with the columns that the net knows, found by name; others are not looked at.
+
+    Raises DataError for what can't be read or doesn't fit the net.
+    """
+    assert net.columns is not None
+    samples, _ = read_table(path, net.labels if with_targets else None, limit, columns=net.columns)
+    if with_targets:
+        check_shares(net.output, samples, net.labels, path)
+    check_reach(net, samples, path)
+    return samples
+
+
+def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -> None:
+    """Raise DataError, naming the place, for inputs so far from the training data that no answer means anything."""
+    if net.standardization is None or net.columns is None or samples is None or path is None:
+        return
+    means, deviations = map(np.array, net.standardization)
+    with np.errstate(over="ignore"):
+        far = np.argwhere(np.abs((samples.inputs - means) / deviations) > FARTHEST)
+    if len(far):
+        row, column = far[0]
+        usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
+        problem = f"is {samples.inputs[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
+        raise wrong_value(path, int(row), net.columns[column], problem)
+
+
+def values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
+    """The answers of `xpnn query` to the rows of a table."""
+    samples = read_for(net, path, with_targets=False)
+    with np.errstate(all="ignore"):
+        outputs = xpnn.to_host(net.query(samples.inputs))
+    refuse_unless_finite(outputs, model)
+    return [
+        {"input": f"{path}:{number}", "values": dict(zip(net.labels, row, strict=True))}
+        for number, row in enumerate(outputs.tolist(), 1)
+    ]
+
+
+def values_line(answer: dict[str, Any]) -> str:
+    """The same for people."""
+    return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
+
+
+def scores_by_part(found: dict[str, Any]) -> dict[str, float]:
+    """The scores of values, by names such as test_r2; nothing where the targets are labels."""
+    return {
+        f"{part}_{name}": value
+        for part, evaluation in found.items()
+        if evaluation is not None and evaluation.accuracy is None
+        for name, value in evaluation.scores().items()
+        if name != "loss"
+    }
+
+
+def scores_line(scores: dict[str, float]) -> str:
+    """Scores for people: of several labels a row the shares that are right, else errors in the targets' own units."""
+    if "exact_match" in scores:
+        return f"exact match {scores['exact_match']:.2%}, hamming accuracy {scores['hamming_accuracy']:.2%}"
+    absolute, squared = scores["mean_absolute_error"], scores["root_mean_squared_error"]
+    return f"mean absolute error {absolute:.6g}, root mean squared error {squared:.6g}, R2 {scores['r2']:.4f}"
+
+
+def scores_lines(result: dict[str, Any]) -> str:
+    """The same of all parts, from the names of `scores_by_part`."""
+    found = {
+        part: {name.removeprefix(f"{part}_"): value for name, value in result.items() if name.startswith(f"{part}_")}
+        for part in PARTS
+    }
+    return "\n".join(f"{part}: {scores_line(scores)}" for part, scores in found.items() if "r2" in scores)
+
+
+def predictions(net: xpnn.MLP, samples: xpnn.Samples) -> str:
+    """The first rows' true values, and beside them what the net says."""
+    assert samples.targets is not None
+    names = [name if len(name) <= 24 else name[:23] + "…" for name in net.labels[:SHOWN_TARGETS]]
+    outputs = xpnn.to_host(net.query(samples.inputs[:SHOWN_ROWS]))
+    cells = [["", *(part for name in names for part in (name, "predicted"))]]
+    for number, (row, output) in enumerate(zip(samples.targets, outputs, strict=False), 1):
+        pairs = list(zip(row, output, strict=True))[:SHOWN_TARGETS]
+        cells.append([f"row {number}", *(f"{value:.6g}" for pair in pairs for value in pair)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)

@@ -1,0 +1,187 @@
+"""Tables: CSV files with column names in the first line and real numbers below, some columns of them the targets.
+
+As in `csv.py`, NumPy reads well-formed files quickly, and the careful reader says what is wrong, and where.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import sys
+import warnings
+from array import array
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.data.files import check_limit, shown
+from xpnn.data.lines import count_columns, is_number, read_lines, wrong_separator
+from xpnn.errors import DataError, Path
+from xpnn.samples import Samples
+
+MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
+SHOWN_NAMES = 20
+
+
+def read_table(
+    path: Path,
+    targets: Sequence[str] | None = None,
+    limit: int | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+) -> tuple[Samples, tuple[str, ...]]:
+    """Read a CSV file, gzipped or not, of real numbers below a line of column names.
+
+    targets: names of the columns to predict; None: there are none.
+    limit:   read the first rows only, as many as this.
+    columns: names of the input columns; None: all that are no targets, in the file's order. Columns that are neither
+             inputs nor targets are not read, and may hold anything.
+
+    Returns inputs (n, columns) float64 with targets (n, targets) float64, or None, each in the order of their names,
+    and the names of the input columns.
+    Raises DataError naming line, column and the column's name for what can't be read, and for names that aren't there;
+    ValueError if `limit` is less than 1, or no target is named, or one twice.
+    """
+    check_limit(limit)
+    check_targets(targets)
+    names, line = _read_names(path)
+    asked = tuple(targets or ())
+    inputs = tuple(name for name in names if name not in asked) if columns is None else tuple(columns)
+    _check_names((*inputs, *asked), names, path, line)
+    if not inputs:
+        raise DataError("every column is a target: at least one must be an input", path, line=line)
+    places = [names.index(name) for name in (*inputs, *asked)]
+    table = _read_quickly(path, len(names), places, limit)
+    if table is None:
+        table = _read_carefully(path, names, places, limit)
+    values = None if targets is None else np.ascontiguousarray(table[:, len(inputs) :])
+    return Samples(np.ascontiguousarray(table[:, : len(inputs)]), values), inputs
+
+
+def check_targets(targets: Sequence[str] | None) -> None:
+    """Raise ValueError unless `targets` is None or a list of different names."""
+    if isinstance(targets, str) or (targets is not None and (not targets or len(set(targets)) < len(targets))):
+        raise ValueError(f"targets must be one or more different column names, such as ('price',), not {targets!r}")
+
+
+def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
+    """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
+    names, _ = _read_names(path)
+    number, _ = next(itertools.islice(read_lines(path), row + 1, None))
+    return DataError(f"{shown(name)} {problem}", path, line=number, column=names.index(name) + 1)
+
+
+def _read_names(path: Path) -> tuple[list[str], int]:
+    """The column names, and the number of their line."""
+    number, line = next(read_lines(path), (0, ""))
+    if not number:
+        raise DataError("the file is empty", path)
+    names = _split(line, path, number)
+    if len(names) == 1 and (problem := wrong_separator(line)):
+        raise DataError(problem, path, line=number)
+    if all(map(is_number, names)):
+        problem = "there are no column names: write a line of names above the numbers, such as area,rooms,price"
+        raise DataError(problem, path, line=number)
+    for index, name in enumerate(names):
+        if not name:
+            problem = "this column has no name: give it one in this line, or delete the column"
+            raise DataError(problem, path, line=number, column=index + 1)
+        if not name.isprintable():
+            problem = f"this column is called {shown(name)}: give it a name of printable characters"
+            raise DataError(problem, path, line=number, column=index + 1)
+        if name in names[:index]:
+            problem = f"a second column is called {shown(name)}: give every column a name of its own"
+            raise DataError(problem, path, line=number, column=index + 1)
+    return names, number
+
+
+def _split(line: str, path: Path, number: int) -> list[str]:
+    """The fields of a line, without the quotes and the spaces around them."""
+    try:
+        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))]
+    except csv.Error as error:
+        raise DataError(f"its quotes can't be made out ({error}): correct the line", path, line=number) from error
+
+
+def _check_names(wanted: Sequence[str], names: list[str], path: Path, line: int) -> None:
+    """Raise DataError, with the names that are there, unless all that are wanted are among them."""
+    absent = [shown(name) for name in wanted if name not in names]
+    if absent:
+        there = ", ".join(map(shown, names[:SHOWN_NAMES]))
+        more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
+        problem = f"no column is called {' or '.join(absent[:SHOWN_NAMES])}; the columns are {there}{more}"
+        raise DataError(problem, path, line=line)
+
+
+def _read_quickly(path: Path, count: int, places: list[int], limit: int | None) -> NDArray[np.float64] | None:
+    """The columns at `places` as NumPy reads them, (n, places); None where there is any doubt."""
+    lines = (line for _, line in read_lines(path))
+    next(lines)
+    most = None if limit is None else min(limit, sys.maxsize)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            table = np.loadtxt(
+                _plain_only(lines, count), delimiter=",", comments=None, ndmin=2, usecols=places, max_rows=most
+            )
+        except (ValueError, Warning):
+            return None
+    return table if np.isfinite(table).all() else None
+
+
+def _plain_only(lines: Iterator[str], count: int) -> Iterator[str]:
+    """The lines as they are; ValueError at one that has quotes, not `count` fields, or characters beyond ASCII.
+
+    Given `usecols`, loadtxt doesn't count fields; on some characters it crashes Python.
+    """
+    for line in lines:
+        if line.count(",") != count - 1 or '"' in line or not line.isascii():
+            raise ValueError
+        yield line
+
+
+def _read_carefully(path: Path, names: list[str], places: list[int], limit: int | None) -> NDArray[np.float64]:
+    """The columns at `places`, (n, places), or a DataError for the first thing that is wrong."""
+    values = array("d")
+    lines = read_lines(path)
+    first_number, _ = next(lines)
+    for number, line in lines:
+        fields = _split(line, path, number)
+        if len(fields) != len(names):
+            problem = (
+                f"{count_columns(len(fields))}, but line {first_number} has {len(names)}: every line needs as many"
+            )
+            raise DataError(problem, path, line=number)
+        row = [_number(fields[place]) for place in places]
+        wrong = [place for place, value in zip(places, row, strict=True) if not math.isfinite(value)]
+        if wrong:
+            problem = f"{shown(names[min(wrong)])} {_what_is_wrong(fields[min(wrong)])}"
+            raise DataError(problem, path, line=number, column=min(wrong) + 1)
+        values.extend(row)
+        if limit is not None and len(values) == limit * len(places):
+            break
+    if not values:
+        raise DataError("column names at the top, but no rows of data below", path)
+    return np.frombuffer(values, np.float64).reshape(-1, len(places))
+
+
+def _number(field: str) -> float:
+    """The number in a field, nan if there is none."""
+    if not field.isascii() or "_" in field:  # float() reads digits of any script and 1_000, no numbers in a CSV file
+        return math.nan
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan
+
+
+def _what_is_wrong(field: str) -> str:
+    """What to say, after its column's name, of a field that holds no finite number."""
+    if field.lower() in MISSING:
+        found = f"({shown(field)})" if field else "(an empty field)"
+        return f"is missing {found}: fill it in, or delete the line"
+    if is_number(field) and math.isinf(float(field)):
+        return f"is infinite or too large ({shown(field)}): correct it, or delete the line"
+    return f"is {shown(field)}, expected a number: correct it, or write the column's words as numbers"
