@@ -39,6 +39,7 @@ VIOLATIONS = [
             "activations",
             "gates",
             "losses",
+            "layers",
             "network",
             "normal",
             "optimizers/adaptive",

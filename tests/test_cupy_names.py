@@ -21,7 +21,7 @@ from xpnn.errors import DeviceError
 
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
-DEVICE_AGNOSTIC = ("activations", "gates", "losses", "network", "noise", "normal", "optimizers", "steps")
+DEVICE_AGNOSTIC = ("activations", "gates", "losses", "layers", "network", "noise", "normal", "optimizers", "steps")
 OTHER_NAMES = {"cuda", "finfo"}  # of the module, beside the functions
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from xpnn import MLP, DataError, Device, to_host
 from xpnn.backend import Array
+from xpnn.layers import layers_of
 from xpnn.losses import loss_named
-from xpnn.network import QUERY_ROWS, layers_of
+from xpnn.network import QUERY_ROWS
 from xpnn.optimizers import Optimizer, State
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep

@@ -119,6 +119,23 @@ def test_divergence_is_said_not_trained_through(device: str, output: str) -> Non
     np.testing.assert_array_equal(to_host(net.parameters), before)
 
 
+def test_a_run_that_diverges_stops_in_the_middle_of_its_epoch(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr("xpnn.training.SECONDS_BETWEEN_LOOKS", 0.0)
+    steps: list[int] = []
+    net = MLP([4, 16, 3], output="identity", hidden="identity", device=device, seed=1)
+    with pytest.raises(DivergenceError, match="step 2 of 50"):
+        list(
+            train(
+                net,
+                (X * 1e3, LABELS),
+                batch_size=1,
+                optimizer=optimizers.sgd(1e15),
+                progress=lambda p: steps.append(p.rows),
+            )
+        )
+    assert steps == [1, 2]
+
+
 def test_divergence_names_its_step_and_leaves_the_last_good_epoch(device: str) -> None:
     """A rate that explodes in the fourth step of the second epoch."""
 

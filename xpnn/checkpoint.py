@@ -22,7 +22,8 @@ from xpnn.backend import Device, to_host
 from xpnn.errors import ModelFileError
 from xpnn.errors import Path as PathLike
 from xpnn.files import write_atomically
-from xpnn.network import MLP, Layer, layers_of, parameter_count
+from xpnn.layers import Layer, layers_of, parameter_count
+from xpnn.network import MLP
 
 FORMAT = "xpnn-mlp-1"
 _DTYPES = {"float32": "F32", "float64": "F64"}

@@ -22,8 +22,9 @@ from typing import NamedTuple, Protocol
 from xpnn.activations import Activation, saved_for
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, take, xp_of
+from xpnn.layers import backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
-from xpnn.network import MLP, backward, forward, layers_of
+from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization, Regularizer
 from xpnn.scaling import scale_pixels

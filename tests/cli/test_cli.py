@@ -525,7 +525,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
 
 
 def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored, and inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do children
     command = [sys.executable, "-m", "xpnn_cli", "train", "--epochs", "100000", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
         assert process.stderr is not None
