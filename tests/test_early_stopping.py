@@ -66,7 +66,8 @@ def test_real_run_that_learns_by_heart_is_stopped_at_its_best(device: str) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patience": 0}, "patience must be 1 or more"),
+        ({"patience": 0}, "patience must be a whole number of 1 or more"),
+        ({"patience": 2.5}, "patience must be a whole number of 1 or more"),
         ({"minimum_change": -1.0}, "minimum_change must be a number of 0 or more"),
         ({"metric": "validation_accuracy"}, "no 'validation_accuracy' to stop by; this run has loss, accuracy, valid"),
         ({"metric": "seconds"}, "no 'seconds' to stop by"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,11 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
         ('{"epoch": 1, "loss": 2.0}\nepoch 2\n{}\n', "line 2: this is no record of an epoch"),
         ('{"epoch": 1}\n', "line 1: this is no record"),
         ('{"epoch": 1, "loss": NaN}\n', "line 1: this is no record"),
+        ('{"epoch": 1, "loss": true}\n', "line 1: this is no record"),
+        ('{"epoch": 1, "loss": 1e300}\n', "line 1: this is no record"),
+        (f'{{"epoch": 1, "loss": 1{"0" * 400}}}\n', "line 1: this is no record"),
+        ('{"epoch": 1, "loss": 1, "accuracy": {}}\n', "line 1: this is no record"),
+        ('{"epoch": 1, "loss": 1, "accuracy": "high"}\n', "line 1: this is no record"),
         ("[1, 2]\n", "line 1: this is no record"),
         ("[" * 100_000, "line 1: this is no record"),
         ("\x00\ufffd", "line 1: this is no record"),
@@ -76,5 +82,26 @@ def test_missing_history_and_unwritable_file_are_one_line(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="can't be read .No such file or directory.; give a folder of xpnn train --run"):
         read_history(tmp_path / "nothing")
     with pytest.raises(XpnnError, match="can't be written"):
-        next(recorded(iter([]), tmp_path / "no folder" / "metrics.jsonl"), None)
+        next(recorded(iter([Epoch(1, 2.0, None, None, 0.1, "reference", 0.01)]), tmp_path / "no folder" / "a.jsonl"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_old_history_stays_until_the_first_epoch_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 1, "loss": 2.0}\n')
+
+    def fails() -> Iterator[Epoch]:
+        raise ValueError("before the first epoch")
+        yield
+
+    with pytest.raises(ValueError, match="before the first epoch"):
+        list(recorded(fails(), path))
+    assert len(read_history(path)) == 1
+
+
+def test_an_error_of_the_run_is_not_taken_for_one_of_the_file(tmp_path: Path) -> None:
+    def progress(_: object) -> None:
+        raise OSError(5, "mine")
+
+    with pytest.raises(OSError, match="mine"):
+        list(recorded(train(MLP([64, 10]), DIGITS.train, progress=progress), tmp_path / "metrics.jsonl"))

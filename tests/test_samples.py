@@ -9,7 +9,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from xpnn import DataError, Samples, load, standardization_of
+from xpnn import MLP, DataError, Samples, evaluate, load, standardization_of, train
 from xpnn.samples import row_weights
 
 
@@ -91,7 +91,6 @@ def test_weights_go_with_their_rows() -> None:
         (np.array([1, -1, 1]), "none below 0"),
         (np.array([1, np.nan, 1]), "must be finite"),
         (np.array([1, np.inf, 1]), "must be finite"),
-        (np.zeros(3), "weights are all 0"),
     ],
 )
 def test_weights_that_cannot_be(weights: Any, message: str) -> None:
@@ -127,7 +126,6 @@ def test_class_weights_multiply_the_rows_own() -> None:
         ([1, 2], "must be 3 finite numbers of 0 or more"),
         ([1, 2, -1], "0 or more"),
         ([1, 2, float("nan")], "finite"),
-        ([0, 1, 0], "weights are all 0"),
     ],
 )
 def test_class_weights_that_cannot_be(class_weight: Any, message: str) -> None:
@@ -192,3 +190,32 @@ def test_a_column_that_is_constant_up_to_its_mean_has_the_deviation_1() -> None:
 def test_what_has_no_standardization(values: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         standardization_of(values)
+
+
+def test_rows_of_which_none_counts_are_refused_where_they_are_used(device: str) -> None:
+    net = MLP([1, 3], device=device)
+    rows = Samples(np.zeros((4, 1)), np.array([0, 1, 2, 2]), np.array([1, 1, 0, 0]))
+    none = rows.take(slice(2, 4))  # a part may have no row that counts
+    for use in (lambda: evaluate(net, none), lambda: train(net, none), lambda: train(net, rows, validation=none)):
+        with pytest.raises(DataError, match="weights are all 0: there are no rows to .* that count"):
+            use()
+    with pytest.raises(DataError, match="too large or too small for float32"):
+        train(net, rows, class_weight=[0, 0, 1])
+    with pytest.raises(DataError, match="up to 1e\\+39, are too large or too small for float32"):
+        train(net, Samples(rows.inputs, rows.targets, np.full(4, 1e39)))
+
+
+def test_the_rows_set_aside_are_of_all_places_in_the_order_of_labels() -> None:
+    """Of 60 rows, 6 of each label: a tenth takes about one of each, and not always the first label's first."""
+    rows = Samples(np.arange(60)[:, None], np.arange(60) % 10)
+    parts = [rows.split(0.1, seed)[1] for seed in range(50)]
+    assert all(len(part) == 6 for part in parts)
+    counts = np.bincount(np.concatenate([np.asarray(part.targets) for part in parts]), minlength=10)
+    assert counts.min() > 15  # 30 on average
+    assert all(np.bincount(np.asarray(part.targets)).max() == 1 for part in parts)
+
+
+def test_lists_become_arrays() -> None:
+    rows = Samples([[1.0, 2.0]], [0], [1.0])  # type: ignore[arg-type]  # what a newcomer may give
+    assert rows.inputs.shape == (1, 2)
+    assert rows.take(np.array([0])).weights is not None

@@ -10,6 +10,7 @@ from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
 from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
+from xpnn.plateau import ReduceOnPlateau
 from xpnn.plots import draw_digit, plot_history, plot_range_test
 from xpnn.range_test import RangeTest, find_learning_rate
 from xpnn.regularization import Regularization
@@ -28,6 +29,7 @@ __all__ = [
     "Evaluation",
     "ModelFileError",
     "RangeTest",
+    "ReduceOnPlateau",
     "Regularization",
     "Samples",
     "XpnnError",

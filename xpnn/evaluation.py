@@ -78,6 +78,8 @@ def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Sample
     if samples.targets is None or not len(samples):
         problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
         raise DataError(problem.format(purpose))
+    if samples.weights is not None and not samples.weights.any():
+        raise DataError(f"the weights are all 0: there are no rows to {purpose} that count")
     return Samples(net.place_inputs(samples.inputs), net.place_targets(samples.targets), samples.weights)
 
 
@@ -127,6 +129,7 @@ class _Deviations:
         self.n = self.right = self.rows_right = 0
         self.binary = True
         self.mean, self.spread = np.zeros(n_out), np.zeros(n_out)  # of the targets: mean t, sum (t - mean t)^2
+        self.least, self.most = np.full(n_out, np.inf), np.full(n_out, -np.inf)  # targets
         self.absolute, self.squares = np.zeros(n_out), np.zeros(n_out)  # sum |y - t|, sum (y - t)^2
 
     def add(self, y: NDArray[Any], t: NDArray[Any]) -> None:
@@ -138,13 +141,14 @@ class _Deviations:
         self.spread += ((t - mean) ** 2).sum(axis=0) + (mean - self.mean) ** 2 * (self.n * m / (self.n + m))
         self.mean += (mean - self.mean) * (m / (self.n + m))
         self.n += m
+        self.least, self.most = np.minimum(self.least, t.min(axis=0)), np.maximum(self.most, t.max(axis=0))
         right = (y > 0.5) == (t > 0.5)
         self.right, self.rows_right = self.right + int(right.sum()), self.rows_right + int(right.all(axis=1).sum())
         self.binary &= bool(((t == 0) | (t == 1)).all())
 
     def scores(self, binary: bool) -> dict[str, float]:
         """The fields of Evaluation. binary: the outputs are sigmoids."""
-        varies = self.spread > 0
+        varies = self.most > self.least  # the spread of targets that are all the same may be rounded to more than 0
         r2 = np.where(varies, 1 - self.squares / np.where(varies, self.spread, 1), self.squares == 0)
         scores = {
             "mean_absolute_error": float(self.absolute.mean()) / self.n,

@@ -44,7 +44,7 @@ def _draft_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
         yield draft, target
     except (OSError, ValueError) as error:  # a NUL byte inside the name is a ValueError
         reason = getattr(error, "strerror", None) or error
-        raise XpnnError(f"{path}: can't be written ({reason}); choose another place with --out") from error
+        raise XpnnError(f"{path}: can't be written ({reason}); choose another place") from error
     finally:
         if draft is not None:
             with suppress(OSError):

@@ -17,6 +17,7 @@ from xpnn.errors import Path as PathLike
 from xpnn.training import Epoch
 
 FILE_NAME = "metrics.jsonl"
+LARGEST = 1e100  # beyond which no number of a run lies that has been recorded
 Record: TypeAlias = dict[str, Any]
 
 
@@ -35,18 +36,22 @@ def record_of(epoch: Epoch) -> Record:
 
 
 def recorded(epochs: Iterable[Epoch], path: PathLike) -> Iterator[Epoch]:
-    """The epochs as they come, each appended to a new file at `path`; one that was there is replaced.
+    """The epochs as they come, each appended to a new file at `path`; one that was there goes when the first has come.
 
     Raises XpnnError if the file can't be written.
     """
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            for epoch in epochs:
-                file.write(json.dumps(record_of(epoch), allow_nan=False) + "\n")
-                file.flush()
-                yield epoch
-    except OSError as error:
-        raise XpnnError(f"{path}: can't be written ({error.strerror})") from error
+    mode = "w"
+    for epoch in epochs:
+        line = json.dumps(record_of(epoch), allow_nan=False) + "\n"
+        try:
+            with open(path, mode, encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise XpnnError(
+                f"{path}: can't be written ({error.strerror}); make room, or choose another place"
+            ) from error
+        mode = "a"
+        yield epoch
 
 
 def read_history(path: PathLike) -> list[Record]:
@@ -79,5 +84,13 @@ def _read_record(line: bytes) -> Record | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    needed = [record.get("epoch"), record.get("loss")] if isinstance(record, dict) else [None]
-    return record if all(isinstance(value, int | float) and math.isfinite(value) for value in needed) else None
+    if not isinstance(record, dict) or not {"epoch", "loss"} <= record.keys():
+        return None
+    numbers = [value for name, value in record.items() if name != "step" and value is not None]
+    needed = record["epoch"] is not None and record["loss"] is not None
+    return record if needed and all(map(_is_sound, numbers)) else None
+
+
+def _is_sound(value: Any) -> bool:
+    """A number that can be drawn."""
+    return type(value) in (int, float) and abs(value) < LARGEST

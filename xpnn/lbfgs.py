@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from xpnn.backend import Array
 from xpnn.errors import DivergenceError, XpnnError
-from xpnn.evaluation import evaluate, placed
+from xpnn.evaluation import measure, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import NONE, Regularization
-from xpnn.samples import Samples, row_weights
+from xpnn.samples import Samples
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep
-from xpnn.training import Epoch
+from xpnn.training import Epoch, placed_weights
 
 
 def train_lbfgs(
@@ -37,7 +37,7 @@ def train_lbfgs(
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
 ) -> list[Epoch]:
-    """Train `net`, which must be on the CPU, in place; returns a record of each iteration.
+    """Train `net`, which must be on the CPU, in place; returns a record of each iteration, one or more.
 
     An iteration is a line search, of one or more passes over the rows. There are at most `epochs`, and fewer where the
     loss no longer falls.
@@ -51,21 +51,22 @@ def train_lbfgs(
     if regularization != Regularization(l2=regularization.l2):
         raise ValueError("L-BFGS goes with the penalty l2 alone: the rest of the regularization makes its loss noisy")
     check_smoothing(net.loss, label_smoothing)
-    if epochs < 1:
-        raise ValueError(f"epochs must be 1 or more, not {epochs}")
+    if epochs < 1 or epochs != int(epochs):
+        raise ValueError(f"epochs must be a whole number of 1 or more, not {epochs}")
     samples = placed(net, samples, "train on")
+    watched = None if validation is None else placed(net, validation, "validate on")
     minimize = _scipy_minimize()
-    weights = row_weights(samples, net.sizes[-1], class_weight)
-    objective = _Objective(net, samples, regularization, label_smoothing, weights)
+    objective = _Objective(net, samples, regularization, label_smoothing, class_weight)
     records: list[Epoch] = []
     started = time.perf_counter()
 
     def after_iteration(intermediate_result: Any) -> None:  # SciPy looks for this name
         nonlocal started
-        loss, accuracy = objective(intermediate_result.x)[0], objective.accuracy
+        objective(intermediate_result.x)
         seconds = time.perf_counter() - started
-        measured = None if validation is None else evaluate(net, validation)
-        records.append(Epoch(len(records) + 1, loss, accuracy, measured, seconds, "lbfgs", 1.0))
+        measured = None if watched is None else measure(net, watched)
+        number, loss, accuracy = len(records) + 1, objective.loss, objective.accuracy
+        records.append(Epoch(number, loss, accuracy, measured, seconds, "lbfgs", 1.0))
         started = time.perf_counter()
 
     start = net.parameters.astype(np.float64)
@@ -73,6 +74,8 @@ def train_lbfgs(
         raise DivergenceError("the loss is no finite number at the start; scale the inputs to about -1 to 1")
     options = {"maxiter": epochs, "maxfun": 20 * epochs}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
+    if not records:  # the loss can't be lowered from the start
+        after_iteration(found)
     net.parameters[...] = found.x
     return records
 
@@ -95,7 +98,7 @@ class _Objective:
         samples: Samples,
         regularization: Regularization,
         label_smoothing: float,
-        weights: NDArray[np.float64] | None,
+        class_weight: str | Sequence[float] | None,
     ) -> None:
         self.net, self.n, self.l2 = net, len(samples), regularization.l2
         self.step = ReferenceStep(
@@ -105,10 +108,11 @@ class _Objective:
             samples.targets,
             self.n,
             regularization=regularization,
-            weights=None if weights is None else weights[:, None].astype(net.dtype),
+            weights=placed_weights(net, samples, class_weight),
             label_smoothing=label_smoothing,
         )
         self.order, self.table = np.arange(self.n), np.ones((1, 3), dtype=net.dtype)
+        self.loss = math.nan  # of the data alone, as of the last call
         self.accuracy: float | None = None
 
     def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -118,8 +122,10 @@ class _Objective:
             self.step(self.order)
         total, hits = self.step.totals()
         self.accuracy = None if hits is None else hits / self.n
+        self.loss = total / self.n
         penalty = self.l2 / 2 * float((self.net.weights.astype(np.float64) ** 2).sum())
-        return total / self.n + penalty, self.step.state["gradient"].astype(np.float64)
+        # The gradient is that of the rows' weighted losses over n, while totals are over their mean weight.
+        return self.loss * self.step.mean_weight + penalty, self.step.state["gradient"].astype(np.float64)
 
 
 def _gradient_state(parameters: Array) -> State:

@@ -26,7 +26,7 @@ class ReduceOnPlateau:
     ) -> None:
         if not 0 < factor < 1:
             raise ValueError(f"factor must lie in (0, 1), not {factor}")
-        if patience < 0 or patience != int(patience):
+        if not 0 <= patience < float("inf") or patience != int(patience):
             raise ValueError(f"patience must be a whole number of 0 or more, not {patience}")
         if not 0 <= minimum_change < 1:
             raise ValueError(f"minimum_change must lie in [0, 1), not {minimum_change}")

@@ -67,8 +67,11 @@ def plot_history(records: Sequence[Record], path: PathLike) -> None:
     """Write a picture of a run: loss, accuracy or the score that it has, and learning rate, by epoch.
 
     records: of `read_history`; path: a file whose name ends in .png, .svg or .pdf.
-    Raises XpnnError if Matplotlib is missing, the name ends otherwise, or the file can't be written.
+    Raises XpnnError if Matplotlib is missing, the name ends otherwise, or the file can't be written; ValueError if
+    there are no records.
     """
+    if not records:
+        raise ValueError("there are no epochs to draw")
     score = next((name for name in SCORES if f"validation_{name}" in records[-1] or name in records[-1]), None)
     panels = [name for name in ("loss", score, "learning_rate") if name]
     figure = _figure(path, len(panels))
@@ -81,7 +84,7 @@ def plot_history(records: Sequence[Record], path: PathLike) -> None:
                 axes.plot(epochs, values, label=label, marker="." if len(epochs) < 30 else None)
         axes.set(xlabel="epoch", title=name.replace("_", " "))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        if name != "learning_rate":
+        if len(axes.lines) and name != "learning_rate":
             axes.legend()
     _save(figure, path)
 
@@ -104,14 +107,21 @@ def plot_range_test(found: RangeTest, path: PathLike) -> None:
     _save(figure, path)
 
 
-def _figure(path: PathLike, panels: int) -> Any:
-    """A Matplotlib figure of panels side by side, without its global state."""
-    if not str(path).endswith((".png", ".svg", ".pdf")):
+def check_picture(path: PathLike) -> None:
+    """Raise XpnnError where no picture of curves can be made: Matplotlib is missing, or the name ends otherwise."""
+    if not str(path).lower().endswith((".png", ".svg", ".pdf")):
         raise XpnnError(f"{path}: a picture's name must end in .png, .svg or .pdf")
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError as error:
         raise XpnnError("pictures of curves need Matplotlib; pip install 'xpnn[plots]'") from error
+
+
+def _figure(path: PathLike, panels: int) -> Any:
+    """A Matplotlib figure of panels side by side, without its global state."""
+    check_picture(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(1 + 4 * panels, 3.5), layout="constrained")
     figure.subplots(1, panels)
     return figure
@@ -119,5 +129,5 @@ def _figure(path: PathLike, panels: int) -> Any:
 
 def _save(figure: Any, path: PathLike) -> None:
     file = io.BytesIO()
-    figure.savefig(file, format=str(path).rpartition(".")[2], dpi=120)
+    figure.savefig(file, format=str(path).lower().rpartition(".")[2], dpi=120)
     write_atomically(path, file.getvalue())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from xpnn.backend import Array
 from xpnn.errors import DivergenceError
 from xpnn.evaluation import placed
+from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import Schedule
 from xpnn.steps import ReferenceStep
-from xpnn.training import shuffled_order, update_table
+from xpnn.training import placed_weights, shuffled_order, update_table
 
 EXPLODED = 4.0  # times the least loss: there the sweep ends, if the loss is above the first one too
 BEYOND_STEEPEST = 6.0  # the suggestion over the rate of steepest fall, from measurements: docs/benchmarks.md
@@ -50,7 +51,7 @@ class RangeTest:
     @property
     def fall(self) -> float:
         """The share of the first loss that the sweep took away; where it is small, the suggestion means little."""
-        return float(1 - self.smoothed.min() / self.losses[0])
+        return max(0.0, float(1 - self.smoothed.min() / self.losses[0]))
 
 
 def find_learning_rate(
@@ -62,7 +63,10 @@ def find_learning_rate(
     most: float = 10.0,
     steps: int = 200,
     batch_size: int = 32,
+    error_rule: str = "gradient",
     regularization: Regularization = NONE,
+    class_weight: str | Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> RangeTest:
@@ -71,21 +75,30 @@ def find_learning_rate(
     optimizer: makes an optimizer from a schedule: `optimizers.adam`, or partial(optimizers.sgd, momentum=0.9).
     progress:  called with the number of steps done, after each.
 
-    The same seed gives the same sweep. Few rows are visited again and again, as in training.
+    The other options are those of `train`. The same seed gives the same sweep. Few rows are visited again and again,
+    as in training.
     Raises ValueError for a range or a number of steps that can't work, DataError for rows that don't fit the net.
     """
     if not 0 < least < most < math.inf:
         raise ValueError(f"the rates must rise from a positive number to a larger one, not from {least} to {most}")
-    if steps < 10:
-        raise ValueError(f"steps must be 10 or more, not {steps}")
+    if not 1e-30 <= least or not most <= 1e30:
+        raise ValueError(f"the rates must lie from 1e-30 to 1e30, not from {least} to {most}")
+    if steps < 10 or batch_size < 1:
+        raise ValueError(f"steps must be 10 or more and batch_size 1 or more, not {steps} and {batch_size}")
+    check_smoothing(net.loss, label_smoothing)
     rates = np.geomspace(least, most, steps)
     copy = net.to(net.device)
     with copy.device.active(), np.errstate(over="ignore", invalid="ignore"):
         made = optimizer(lambda numbers: rates[numbers.astype(int)])
         rows = placed(copy, samples, "train on")
-        step = ReferenceStep(
-            copy, made, rows.inputs, rows.targets, batch_size, regularization=regularization, seed=seed
-        )
+        settings: dict[str, Any] = {
+            "error_rule": error_rule,
+            "regularization": regularization,
+            "weights": placed_weights(copy, rows, class_weight),
+            "label_smoothing": label_smoothing,
+            "seed": seed,
+        }
+        step = ReferenceStep(copy, made, rows.inputs, rows.targets, batch_size, **settings)
         table = update_table(made, np.arange(steps, dtype=np.float64), rates)
         step.begin_epoch(0, copy.xp.asarray(table, dtype=copy.dtype))
         losses = _sweep(copy, step, steps, seed, progress)

@@ -119,6 +119,7 @@ class Recipe:
             "label_smoothing": self.label_smoothing,
         }
         if self.optimizer == "lbfgs":
+            self._check_lbfgs()
             return iter(train_lbfgs(net, samples, **shared))
         epochs = train(
             net,
@@ -138,6 +139,13 @@ class Recipe:
         return early_stopping(
             epochs, net, metric=self.metric, patience=self.patience, minimum_change=self.minimum_change
         )
+
+    def _check_lbfgs(self) -> None:
+        """Raise ValueError for settings that L-BFGS can't follow, beside those of a learning rate and of batches."""
+        usual = Recipe()
+        for name in ("error_rule", "average_decay", "plateau", "patience", "momentum", "weight_decay"):
+            if getattr(self, name) != getattr(usual, name):
+                raise ValueError(f"L-BFGS can't follow {name}={getattr(self, name)!r}: take another optimizer")
 
 
 RECIPES = {
@@ -162,7 +170,7 @@ RECIPES = {
         hidden_sizes=(800, 800),
         learning_rate=0.001,
         batch_size=128,
-        epochs=30,
-        regularization=Regularization(dropout=0.5, input_dropout=0.2, max_norm=2.0),
+        epochs=60,
+        regularization=Regularization(dropout=0.5, input_dropout=0.2, max_norm=3.0),
     ),
 }

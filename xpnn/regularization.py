@@ -25,6 +25,7 @@ from xpnn.noise import Mask, Normal, key_table
 if TYPE_CHECKING:
     from xpnn.network import MLP
 
+LEAST_LIMIT = 1e-30  # which float32 can hold
 MOST_DROPOUT = 0.99  # the masks know rates to 1 / 65,536 (xpnn.noise)
 
 
@@ -57,6 +58,8 @@ class Regularization:
             value = getattr(self, field.name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{field.name} must be 0 or a positive number, not {value}")
+            if field.name in ("max_norm", "clip_norm", "clip_value") and 0 < value < LEAST_LIMIT:
+                raise ValueError(f"{field.name} must be 0, for no limit, or {LEAST_LIMIT} or more, not {value}")
             if "dropout" in field.name and value > MOST_DROPOUT:
                 raise ValueError(f"{field.name} must lie between 0 and {MOST_DROPOUT}, not {value}")
 
@@ -90,16 +93,15 @@ class Regularizer:
         self.sources = [(stream, source) for stream, source in sources if source]
         self.keys = self.key_row = xp.zeros((1, len(self.sources)), dtype="uint32")
         self.scratch = xp.empty_like(gradient)
-        self.norm = xp.empty((), dtype=net.dtype)
+        self.norm, self.largest = xp.empty((), dtype=net.dtype), xp.empty((), dtype=net.dtype)
         self.norms = [xp.empty((units, 1), dtype=net.dtype) for units in hidden]
 
     def begin_epoch(self, first: int, updates: int) -> None:
         """Make the keys of the updates from number `first` of the run on."""
         if not self.sources:
             return
-        xp = xp_of(self.gradient)
         table = key_table(self.seed, [stream for stream, _ in self.sources], first, updates)
-        self.keys, self.key_row = xp.asarray(table), xp.empty_like(self.key_row)
+        self.keys = xp_of(self.gradient).asarray(table)
 
     def draw(self, position: Array) -> None:
         """Draw the masks and the noise of an update; `position`, int64 (1,), is its number in the epoch."""
@@ -132,9 +134,22 @@ class Regularizer:
         if s.clip_value:
             xp.clip(self.gradient, -s.clip_value, s.clip_value, out=self.gradient)
         if s.clip_norm:
-            xp.multiply(self.gradient, self.gradient, out=self.scratch)
-            xp.sum(self.scratch, out=self.norm)
-            self._scale(self.gradient, self.norm, s.clip_norm)
+            self._clip_norm(s.clip_norm)
+
+    def _clip_norm(self, limit: float) -> None:
+        """gradient *= min(1, limit / norm); the parts are divided by the largest first, lest their squares overflow."""
+        xp, gradient, scratch = xp_of(self.gradient), self.gradient, self.scratch
+        xp.absolute(gradient, out=scratch)
+        xp.amax(scratch, out=self.largest)
+        xp.maximum(self.largest, xp.finfo(gradient.dtype).tiny, out=self.largest)
+        xp.divide(gradient, self.largest, out=scratch)
+        xp.multiply(scratch, scratch, out=scratch)
+        xp.sum(scratch, out=self.norm)
+        xp.sqrt(self.norm, out=self.norm)
+        xp.divide(limit, self.largest, out=self.largest)
+        xp.divide(self.largest, self.norm, out=self.norm)  # limit / norm
+        xp.minimum(self.norm, 1, out=self.norm)
+        xp.multiply(gradient, self.norm, out=gradient)
 
     def limit_norms(self) -> None:
         """Scale the weights that come into each hidden unit to the largest norm that is allowed."""
@@ -145,14 +160,8 @@ class Regularizer:
             squares = self.scratch[start : start + W.size].reshape(W.shape)
             xp.multiply(W, W, out=squares)
             xp.sum(squares, axis=1, keepdims=True, out=norms)
-            self._scale(W, norms, self.settings.max_norm)
+            xp.sqrt(norms, out=norms)
+            xp.maximum(norms, self.settings.max_norm, out=norms)
+            xp.divide(self.settings.max_norm, norms, out=norms)
+            xp.multiply(W, norms, out=W)
             start += W.size
-
-    @staticmethod
-    def _scale(vectors: Array, squared_norms: Array, limit: float) -> None:
-        """vectors *= min(1, limit / norm); the squared norms are spent."""
-        xp = xp_of(vectors, squared_norms)
-        xp.sqrt(squared_norms, out=squared_norms)
-        xp.maximum(squared_norms, limit, out=squared_norms)
-        xp.divide(limit, squared_norms, out=squared_norms)
-        xp.multiply(vectors, squared_norms, out=vectors)

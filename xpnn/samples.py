@@ -30,6 +30,9 @@ class Samples:
     weights: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "targets", "weights"):
+            part = getattr(self, name)
+            object.__setattr__(self, name, part if part is None else as_array(part))
         if self.inputs.ndim != 2:
             raise DataError(f"inputs must have shape (n, n_in), not {self.inputs.shape}")
         if self.targets is not None and len(self.targets) != len(self.inputs):
@@ -47,7 +50,7 @@ class Samples:
             raise TypeError("this is a whole data set; give its rows: data.train or data.test")
         if not isinstance(pair, Samples | tuple | list) or (not isinstance(pair, Samples) and len(pair) != 2):
             raise TypeError(f"give Samples, or a pair (inputs, targets), not {type(pair).__name__}")
-        return pair if isinstance(pair, Samples) else Samples(as_array(pair[0]), as_array(pair[1]))
+        return pair if isinstance(pair, Samples) else Samples(*pair)
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:
         """The samples at `rows`, in that order."""
@@ -67,7 +70,8 @@ class Samples:
         count = round(fraction * len(self))
         if not 0 < count < len(self):
             raise ValueError(f"a fraction of {fraction} of {len(self)} rows leaves one part empty")
-        aside[shuffled[(np.arange(count) * len(self)) // count]] = True
+        offset = np.random.default_rng([seed, 1]).integers(len(self))  # or the first row of the line would always go
+        aside[shuffled[(np.arange(count) * len(self) + offset) // count]] = True
         return self.take(~aside), self.take(aside)
 
     def folds(self, count: int, seed: int = 0) -> Iterator[tuple[Samples, Samples]]:
@@ -95,8 +99,6 @@ def _check_weights(weights: NDArray[Any], n: int) -> None:
         raise DataError(f"weights must be {n} numbers, one a row, not {weights.dtype} of shape {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise DataError("weights must be finite numbers, and none below 0")
-    if n and not weights.any():
-        raise DataError("the weights are all 0: at least one row must count")
 
 
 def row_weights(

@@ -175,8 +175,9 @@ class ReferenceStep:
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
         self.table = table
-        self.row = self.net.xp.empty_like(table[:1])
-        self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
+        if self.row.shape[1] != table.shape[1]:
+            self.row = self.net.xp.empty_like(table[:1])
+            self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
         self.regularizer.begin_epoch(first, len(table))
         if self.average is not None:
             self.average.use(False)

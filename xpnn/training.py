@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
-from xpnn.errors import DivergenceError
+from xpnn.errors import DataError, DivergenceError
 from xpnn.evaluation import Evaluation, measure, placed
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
@@ -86,7 +87,8 @@ def train(
     error_rule:      "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
     regularization:  penalties, dropout, noise, limits of norms; none unless it is given.
     average_decay:   between epochs the net has a moving average of its parameters (see `xpnn.averaging`); 0: it hasn't.
-    plateau:         lowers the learning rate when the loss (of `validation`, if there is one) no longer falls.
+    plateau:         lowers the learning rate when the loss (of `validation`, if there is one) no longer falls. It
+                     begins with what it knows, so a new run wants a new one.
     class_weight:    a number for each class that its rows' losses count, beside the samples' own weights, or
                      "balanced" for numbers that make all classes count the same (see `xpnn.samples.row_weights`).
     label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
@@ -94,19 +96,17 @@ def train(
     progress:        called after every step.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
-    course of the run, DivergenceError as soon as the loss or a parameter is seen to be no finite number; the net
-    then has the parameters with which that epoch began.
+    course of the run, DivergenceError as soon as a loss or a parameter is seen to be no finite number. Where an epoch
+    is broken off, by that, by Ctrl-C or by `progress`, the net has the parameters with which the epoch began.
     """
+    chosen = adam() if optimizer is None else optimizer
+    _check_types(chosen, regularization, plateau)
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
     check_smoothing(net.loss, label_smoothing)
-    chosen = adam() if optimizer is None else optimizer
-    if not isinstance(chosen, Optimizer):
-        raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     with net.device.active():
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
         n, updates = len(samples), math.ceil(len(samples) / batch_size)
-        weights = row_weights(samples, net.sizes[-1], class_weight)
         step: Step = ReferenceStep(
             net,
             chosen,
@@ -116,18 +116,17 @@ def train(
             error_rule=error_rule,
             regularization=regularization,
             average_decay=average_decay,
-            weights=None if weights is None else net.xp.asarray(weights[:, None], dtype=net.dtype),
+            weights=placed_weights(net, samples, class_weight),
             label_smoothing=label_smoothing,
             seed=seed,
         )
 
     def run() -> Iterator[Epoch]:
-        factor = 1.0  # of the schedule's rates
+        factor = 1.0 if plateau is None else plateau.current  # of the schedule's rates
         for number in range(1, epochs + 1):
             first = (number - 1) * updates
-            with net.device.active():
+            with net.device.active(), _undone_if_broken_off(net):
                 started = time.perf_counter()
-                before = net.parameters.copy()
                 steps = np.arange(first, first + updates, dtype=np.float64)
                 rates = factor * chosen.schedule(steps)
                 table = update_table(chosen, steps, rates, average_decay)
@@ -136,14 +135,25 @@ def train(
                 step.end_epoch()
                 loss, hits = step.totals()
                 seconds = time.perf_counter() - started
-                _check_finite(net, step, before, number, rates)
                 measured = None if watched is None else measure(net, watched)
+                _check_finite(net, step, measured, number, rates)
             if plateau is not None:
                 factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
             accuracy = None if hits is None else hits / n
             yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
 
     return run()
+
+
+def _check_types(optimizer: object, regularization: object, plateau: object) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
+    if not isinstance(regularization, Regularization):
+        raise TypeError(
+            f"regularization must be a Regularization, such as Regularization(l2=0.1); not {regularization!r}"
+        )
+    if not isinstance(plateau, ReduceOnPlateau | None):
+        raise TypeError(f"plateau must be a ReduceOnPlateau(), not {plateau!r}")
 
 
 def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, average_decay: float) -> None:
@@ -158,12 +168,23 @@ def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, ave
         raise ValueError(f"unknown error_rule {error_rule!r}: choose from gradient, book")
 
 
-def _check_finite(net: MLP, step: Step, before: Array, epoch: int, rates: NDArray[np.float64]) -> None:
-    """Take back an epoch that left the finite numbers, and say where it did."""
+@contextmanager
+def _undone_if_broken_off(net: MLP) -> Iterator[None]:
+    """Give the net its parameters back where an error or Ctrl-C ends the epoch: half of one is worth nothing."""
+    before = net.parameters.copy()
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        net.parameters[...] = before
+        raise
+
+
+def _check_finite(net: MLP, step: Step, measured: Evaluation | None, epoch: int, rates: NDArray[np.float64]) -> None:
+    """Raise DivergenceError where an epoch left the finite numbers, and say where it did."""
     finite = step.finite_updates()
-    if finite == len(rates) and bool(net.xp.isfinite(net.parameters).all()):
+    is_fine = measured is None or math.isfinite(measured.loss)
+    if is_fine and finite == len(rates) and bool(net.xp.isfinite(net.parameters).all()):
         return
-    net.parameters[...] = before
     found = min(finite, len(rates) - 1)  # the update before it may have done the harm
     rate = rates[max(0, found - 1)]
     raise DivergenceError(
@@ -187,6 +208,22 @@ def _run_epoch(step: Step, order: Array, number: int, progress: Callable[[Progre
                 if not math.isfinite(step.totals()[0]):
                     return
                 next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
+
+
+def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[float] | None) -> Array | None:
+    """(n, 1) on the net's device: how much each row counts (see `xpnn.samples.row_weights`); None: all the same.
+
+    Raises DataError for weights that the net's dtype can't hold.
+    """
+    weights = row_weights(samples, net.sizes[-1], class_weight)
+    if weights is None:
+        return None
+    placed = as_floats(weights[:, None], net.dtype)
+    if not np.isfinite(placed).all() or not placed.any():
+        raise DataError(
+            f"the weights, up to {weights.max():.3g}, are too large or too small for {net.dtype}: scale them"
+        )
+    return net.xp.asarray(placed)
 
 
 def shuffled_order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +12,15 @@ import click
 
 import xpnn
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
-from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
+from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, refuse_options, usage_errors
+from xpnn_cli.tables import into_own_units, network_options, scaled, table_recipe, target_scaling, targets_option
 
 
 @click.command("cross-validate", cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="How many parts.")
+@targets_option
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--seed",
@@ -28,7 +32,15 @@ from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_er
 @json_option
 @recipe_options
 def cross_validate(
-    data: str, device: str, recipe: str, folds: int, limit: int | None, seed: int, as_json: bool, **changes: Any
+    data: str,
+    device: str,
+    recipe: str,
+    folds: int,
+    targets: tuple[str, ...] | None,
+    limit: int | None,
+    seed: int,
+    as_json: bool,
+    **changes: Any,
 ) -> None:
     """Cut the training rows of DATA into parts; train on all but one and measure on that one, for each in turn.
 
@@ -37,18 +49,25 @@ def cross_validate(
 
     \b
       xpnn cross-validate --folds 10 --hidden 50
+      xpnn cross-validate houses.csv --targets price
     """
-    settings = changed_recipe(recipe, changes)
-    if settings.patience is not None:
-        raise click.UsageError("--patience would choose an epoch by the rows that measure it; give --epochs instead.")
+    reason = "would choose by the rows that measure; give --epochs instead."
+    refuse_options(changes, ["patience", "metric", "minimum_change"], reason)
+    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
     place = chosen_device(device)
-    dataset = xpnn.load(data, limit=limit)
+    with usage_errors():
+        dataset = xpnn.load(data, limit=limit, targets=targets)
     scores: list[dict[str, float]] = []
     with usage_errors():
         for number, (rows, part) in enumerate(dataset.train.folds(folds, seed), 1):
-            net = settings.network(rows.inputs.shape[1], dataset.labels, place, seed)
-            list(settings.train(net, rows, seed=seed))
+            fold = dataclasses.replace(dataset, train=rows, test=None)
+            net = settings.network(rows.inputs.shape[1], fold.labels, place, seed, **network_options(fold))
+            scaling = target_scaling(net, fold)
+            list(settings.train(net, scaled(rows, scaling), seed=seed))
+            into_own_units(net, scaling)
             scores.append(xpnn.evaluate(net, part).scores())
+            if not all(map(math.isfinite, scores[-1].values())):
+                raise xpnn.DivergenceError(f"the net of fold {number} gives no finite numbers: try a lower --lr")
             shown = "  ".join(f"{name} {_number(name, value)}" for name, value in scores[-1].items())
             click.echo(f"fold {number}/{folds}  {shown}", err=True)
     means, deviations = _over(statistics.mean, scores), _over(statistics.stdev, scores)
@@ -66,4 +85,4 @@ def _over(function: Callable[[list[float]], float], scores: list[dict[str, float
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.2%}" if name == "accuracy" else f"{value:.4f}"
+    return f"{value:.2%}" if name in ("accuracy", "exact_match", "hamming_accuracy") else f"{value:.5g}"

@@ -12,13 +12,19 @@ import click
 
 import xpnn
 from xpnn.optimizers import Optimizer
+from xpnn.plots import check_picture
 from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
-from xpnn_cli.settings import LBFGS, POSITIVE, changed_recipe, recipe_options, usage_errors
+from xpnn_cli.settings import LBFGS, POSITIVE, changed_recipe, recipe_options, refuse_options, usage_errors
+from xpnn_cli.tables import network_options, scaled, table_recipe, target_scaling, targets_option
 
 RATE = click.FloatRange(min=0, min_open=True)
 HARDLY_FELL = 0.2  # of the first loss
+NO_PART_OF_A_SWEEP = [
+    *("learning_rate", "schedule", "warmup", "plateau", "epochs", "average_decay", "patience", "metric"),
+    "minimum_change",
+]
 
 
 @click.command("find-lr", cls=GroupedCommand)
@@ -27,6 +33,7 @@ HARDLY_FELL = 0.2  # of the first loss
 @click.option("--least", type=RATE, callback=finite, default=1e-6, show_default=True, help="Where the sweep starts.")
 @click.option("--most", type=RATE, callback=finite, default=10.0, show_default=True, help="Where the sweep ends.")
 @click.option("--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Updates of the sweep.")
+@targets_option
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same answer."
@@ -46,6 +53,7 @@ def find_lr(
     least: float,
     most: float,
     steps: int,
+    targets: tuple[str, ...] | None,
     limit: int | None,
     seed: int,
     plot: Path | None,
@@ -59,26 +67,32 @@ def find_lr(
     \b
       xpnn find-lr mnist --optimizer sgd --plot rates.png
     """
-    settings = changed_recipe(recipe, changes)
+    refuse_options(changes, NO_PART_OF_A_SWEEP, "has no part in a sweep of the learning rate; leave it out.")
+    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
     if settings.optimizer == LBFGS:
         raise click.UsageError("--optimizer lbfgs has no learning rate.")
+    if plot is not None:
+        check_picture(plot)
     place = chosen_device(device)
-    dataset = xpnn.load(data, limit=limit)
+    with usage_errors():
+        dataset = xpnn.load(data, limit=limit, targets=targets)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
+        net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))
         found = xpnn.find_learning_rate(
-            settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed),
-            dataset.train,
+            net,
+            scaled(dataset.train, target_scaling(net, dataset)),
             optimizer=functools.partial(_optimizer, settings),
             least=least,
             most=most,
             steps=steps,
             batch_size=settings.batch_size,
+            error_rule=settings.error_rule,
             regularization=settings.regularization,
+            class_weight=settings.class_weight,
+            label_smoothing=settings.label_smoothing,
             seed=seed,
             progress=lambda _: bar.update(1),
         )
-    if plot is not None:
-        xpnn.plot_range_test(found, plot)
     if found.fall < HARDLY_FELL:
         click.echo(f"the loss fell by {found.fall:.0%} only: the suggestion is weak; try more --steps", err=True)
     if as_json:
@@ -86,6 +100,8 @@ def find_lr(
         print_json({"suggestion": found.suggestion, "diverged": found.diverged, **lists})
     else:
         click.echo(f"learning rate {found.suggestion:.2g}; train with --lr {found.suggestion:.2g}")
+    if plot is not None:
+        xpnn.plot_range_test(found, plot)
 
 
 def _optimizer(settings: Recipe, schedule: Schedule) -> Optimizer:

@@ -27,4 +27,4 @@ def plot(run: str, out: Path | None) -> None:
     if out is None:
         out = (Path(run) if Path(run).is_dir() else Path(run).parent) / "curves.png"
     xpnn.plot_history(records, out)
-    click.echo(f"{len(records)} epochs, last loss {records[-1]['loss']:.4f}; drawn in {out}")
+    click.echo(f"{len(records)} epoch{'s' * (len(records) > 1)}, last loss {records[-1]['loss']:.4f}; drawn in {out}")

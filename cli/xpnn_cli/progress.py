@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
 
 
 class TrainingProgress:
-    """Give `step_callback` to `train` as its `progress`, and iterate over its records through `watch`."""
+    """Give `step_callback` to `train` as its `progress`, and its records to `show`."""
 
     def __init__(self, epochs: int, rows: int, validation_name: str) -> None:
         self.epochs, self.rows, self.validation_name = epochs, rows, validation_name
@@ -28,12 +28,11 @@ class TrainingProgress:
         """Redraws the bar; None where stderr is no terminal, or closed."""
         return self._after_step if sys.stderr is not None and sys.stderr.isatty() else None
 
-    def watch(self, records: Iterator[Epoch]) -> Iterator[Epoch]:
-        """The records as they come, each shown."""
+    def show(self, records: Iterator[Epoch]) -> None:
+        """Go through the records, and show each as it comes."""
         try:
             for record in records:
                 self._show_epoch(record)
-                yield record
         finally:
             self._close()  # after an error in the middle of an epoch, its message starts on a new line
 

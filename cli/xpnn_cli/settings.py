@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -211,9 +211,13 @@ def changed_recipe(name: str, options: dict[str, Any]) -> Recipe:
     if "momentum" in changes and optimizer not in WITH_MOMENTUM:
         raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
     if optimizer == LBFGS:
-        _check_lbfgs(given)
+        every = {field.name for field in dataclasses.fields(Recipe)} | PENALTIES
+        reason = "doesn't go with --optimizer lbfgs, which takes all rows at once and no learning rate; leave it out."
+        refuse_options(given, sorted(every - WITH_LBFGS), reason)
     elif optimizer != recipe.optimizer:
         changes.setdefault("learning_rate", settings_of(optimizer)["learning_rate"])
+    if changes.get("patience", recipe.patience) is None:
+        refuse_options(given, ["metric", "minimum_change"], "is for --patience; give that too.")
     output = changes.get("output", recipe.output)
     if output != recipe.output:
         changes.setdefault("loss", natural_loss(output))
@@ -235,24 +239,9 @@ def usage_errors() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _check_lbfgs(given: dict[str, Any]) -> None:
-    """It takes all rows at once and no learning rate, and is deterministic: what is about those is refused."""
-    fitting = {
-        "optimizer",
-        "hidden_sizes",
-        "hidden",
-        "output",
-        "loss",
-        "dtype",
-        "epochs",
-        "l2",
-        "class_weight",
-        "label_smoothing",
-    }
-    names = {field.name for field in dataclasses.fields(Recipe)} | PENALTIES
-    wrong = [key for key in given if key in names - fitting]
-    if wrong:
-        option = {"learning_rate": "lr", "average_decay": "average"}.get(wrong[0], wrong[0]).replace("_", "-")
-        raise click.UsageError(
-            f"--{option} doesn't go with --optimizer lbfgs; leave it out, or take another optimizer."
-        )
+def refuse_options(given: dict[str, Any], names: Iterable[str], because: str) -> None:
+    """Raise UsageError for the first of the settings `names` that the user has given: none is ignored in silence."""
+    for name in names:
+        if given.get(name) is not None:
+            option = {"learning_rate": "lr", "average_decay": "average"}.get(name, name).replace("_", "-")
+            raise click.UsageError(f"--{option} {because}")

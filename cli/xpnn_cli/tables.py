@@ -13,7 +13,7 @@ import xpnn
 from xpnn.data.table import read_table, wrong_value
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
-from xpnn_cli.options import refuse_unless_finite
+from xpnn_cli.options import GroupedOption, refuse_unless_finite
 from xpnn_cli.settings import changed_recipe
 
 PARTS = ("train", "validation", "test")
@@ -33,6 +33,17 @@ def target_list(ctx: click.Context, parameter: click.Parameter, value: str | Non
     if not names or not all(names) or len(set(names)) < len(names):
         raise click.BadParameter(f"{value!r} is not a list of different column names such as price or price,tax.")
     return names
+
+
+targets_option = click.option(
+    "--targets",
+    cls=GroupedOption,
+    group="Data",
+    metavar="NAME[,NAME...]",
+    callback=target_list,
+    help="Columns to predict: DATA is then a table, a CSV file of numbers below a line of column names, and the"
+    " default output is identity; give --output sigmoid for targets of 0 and 1.",
+)
 
 
 def table_recipe(name: str, options: dict[str, Any]) -> Recipe:

@@ -13,6 +13,7 @@ import click
 
 import xpnn
 from xpnn.data import MOST_CLASSES, read_samples, read_table
+from xpnn.early_stopping import best_epoch
 from xpnn.files import check_writable
 from xpnn.history import FILE_NAME
 from xpnn.recipes import Recipe
@@ -40,8 +41,8 @@ from xpnn_cli.tables import (
     scores_by_part,
     scores_lines,
     table_recipe,
-    target_list,
     target_scaling,
+    targets_option,
 )
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -72,15 +73,7 @@ PARTED = 1.1  # times its least value: a validation loss above that has turned
     help=f"Keep each epoch's numbers in {FILE_NAME} there, for `xpnn plot FOLDER`; the model goes there too.",
 )
 @json_option
-@click.option(
-    "--targets",
-    cls=GroupedOption,
-    group="Data",
-    metavar="NAME[,NAME...]",
-    callback=target_list,
-    help="Columns to predict: DATA is then a table, a CSV file of numbers below a line of column names, and the"
-    " default output is identity; give --output sigmoid for targets of 0 and 1.",
-)
+@targets_option
 @click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--test-data",
@@ -160,12 +153,13 @@ def train(
         watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
         samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
         epochs = settings.train(net, samples, seed=seed, validation=watched, progress=watch.step_callback)
-        records = _run(
-            watch.watch(epochs if run is None else xpnn.recorded(epochs, run / FILE_NAME)), net, out, scaling
-        )
+        if run is not None:
+            epochs = xpnn.recorded(epochs, run / FILE_NAME)
+        kept = "epoch {}" if settings.patience is None else "the best epoch"
+        records = _run(epochs, watch, net, out, scaling, kept)
     seconds = time.perf_counter() - started
     into_own_units(net, scaling)
-    result = _summary(net, dataset, validation, records)
+    result = _summary(net, dataset, validation, records, settings)
     xpnn.save(net, out)
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
@@ -195,8 +189,13 @@ def _with_validation(
         if fraction is not None:
             raise click.UsageError("--validation-data and --validation-fraction are two ways to one thing; give one.")
         return dataset, _own_validation(dataset, source, settings)
-    n, decides = len(dataset.train), settings.patience is not None or settings.plateau is not None
+    stops = settings.patience is not None and settings.metric.startswith("validation")
+    n, decides = len(dataset.train), stops or settings.plateau is not None
     if fraction is None:
+        if decides and n < 20:
+            raise click.UsageError(
+                f"{n} training rows are too few to set some aside: give --validation-data or --validation-fraction."
+            )
         if n < 20 or (dataset.test is not None and not decides):
             return dataset, dataset.test
         fraction = 0.1
@@ -220,31 +219,52 @@ def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpn
     return validation
 
 
-def _run(epochs: Iterator[xpnn.Epoch], net: xpnn.MLP, out: Path, scaling: Standardization | None) -> list[xpnn.Epoch]:
-    """All epochs; where they diverge, the weights of the last good one are saved."""
-    records = []
-    try:
+def _run(
+    epochs: Iterator[xpnn.Epoch],
+    watch: TrainingProgress,
+    net: xpnn.MLP,
+    out: Path,
+    scaling: Standardization | None,
+    kept: str,
+) -> list[xpnn.Epoch]:
+    """All epochs; where they are broken off, what was learnt is saved. kept: which epoch's weights the net has."""
+    records: list[xpnn.Epoch] = []
+
+    def noted() -> Iterator[xpnn.Epoch]:
         for epoch in epochs:
-            records.append(epoch)  # noqa: PERF402 - what came before an error is kept
-    except xpnn.DivergenceError as error:
-        if records:
-            into_own_units(net, scaling)
-            xpnn.save(net, out)
-            raise xpnn.DivergenceError(f"{error}; {out} has the weights after epoch {len(records)}") from error
-        raise
+            records.append(epoch)  # before it is shown, which Ctrl-C may break off
+            yield epoch
+
+    try:
+        watch.show(noted())
+    except (xpnn.XpnnError, KeyboardInterrupt) as error:
+        if not records:
+            raise
+        into_own_units(net, scaling)
+        xpnn.save(net, out)
+        saved = f"{out} has the weights after {kept.format(len(records))}"
+        if isinstance(error, KeyboardInterrupt):
+            click.echo(f"\n{saved}", err=True)
+            raise
+        raise type(error)(f"{error}; {saved}") from error
     return records
 
 
 def _summary(
-    net: xpnn.MLP, dataset: xpnn.Dataset, validation: xpnn.Samples | None, records: list[xpnn.Epoch]
+    net: xpnn.MLP,
+    dataset: xpnn.Dataset,
+    validation: xpnn.Samples | None,
+    records: list[xpnn.Epoch],
+    settings: Recipe,
 ) -> dict[str, Any]:
     """How it went, in plain numbers."""
+    stops = settings.patience is not None
+    best = best_epoch(records, settings.metric, settings.minimum_change) if stops else records[-1]
     watches_test = validation is dataset.test
     parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
     found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
     if not all(math.isfinite(score) for part in found.values() if part for score in part.scores().values()):
         raise xpnn.DivergenceError("the trained net's answers are no finite numbers: try a lower --lr")
-    last = records[-1]
     return {
         "data": dataset.name,
         "rows": len(dataset.train),
@@ -252,12 +272,13 @@ def _summary(
         "parameters": net.parameters.size,
         "device": str(net.device),
         "dtype": net.dtype,
-        "step": last.step,
+        "step": best.step,
         "epochs": len(records),
-        "loss": last.loss,
+        "best_epoch": best.number if stops else None,
+        "loss": best.loss,
         **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
         **scores_by_part(found),
-        "note": _note(records, watches_test),
+        "note": None if stops else _note(records, watches_test),
         "epoch_seconds": [record.seconds for record in records],
     }
 
@@ -284,10 +305,11 @@ def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str
     rows, shape = dataset.test or dataset.train, dataset.image_shape
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
     shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
+    best = f"; the weights are those of epoch {result['best_epoch']}, the best" if result["best_epoch"] else ""
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
-in {result["train_seconds"]:.1f} s on {result["device"]}
+in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {scores_lines(result) if is_table else f"accuracy: {shares}"}
 {note}
 {predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}

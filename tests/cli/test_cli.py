@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from xpnn.schedules import SCHEDULES
 Run = Callable[..., Result]
 TRAIN_KEYS = {
     *("device", "dtype", "parameters", "epochs", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"),
-    *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed", "note"),
+    *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed", "note", "best_epoch"),
 }
 
 
@@ -227,7 +228,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
         ("nowhere/model", 2, "there is no folder nowhere"),
         ("n" * 300, 1, "can't be written (File name too long)"),
         ("/dev/null", 1, "/dev/null: can't be written (a folder or device is there, not a file)"),
-        ("refused", 1, "refused: can't be written (Permission denied); choose another place with --out"),
+        ("refused", 1, "refused: can't be written (Permission denied); choose another place"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_found_before_the_work(
@@ -524,7 +525,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
     assert done.stderr == "Error: the output can't be written (No space left on device); make room for it\n"
 
 
-def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
+def test_interrupt_is_exit_code_130_and_saves_the_last_epoch(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do children
     command = [sys.executable, "-m", "xpnn_cli", "train", "--epochs", "100000", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True) as process:
@@ -537,7 +538,13 @@ def test_interrupt_is_exit_code_130_and_saves_nothing(tmp_path: Path) -> None:
         assert process.wait(timeout=30) == 130
     assert "Traceback" not in rest
     assert "Interrupted" in rest
-    assert list(tmp_path.iterdir()) == []
+    epoch = re.search(r"model.safetensors has the weights after epoch (\d+)\n", rest)
+    assert epoch
+    assert int(epoch[1]) >= 2
+    assert (
+        xpnn.evaluate(xpnn.load_model(tmp_path / "model.safetensors"), xpnn.load("digits").train).accuracy or 0
+    ) > 0.9
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_interrupt_while_modules_are_loaded(tmp_path: Path) -> None:

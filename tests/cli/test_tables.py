@@ -252,7 +252,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
         ("labels.csv --targets up --output sigmoid --validation-data two.csv", "two.csv, line 3, column 4: 'up' is 2"),
         ("houses.csv --targets rooms --output tanh", "but with the output tanh targets must lie from -1 to 1"),
         ("labels.csv --targets up,near --output softmax", "'up' and the other targets of the row sum to "),
-        ("houses.csv --targets price --lr 1e30 --epochs 1 --batch-size 999", "answers are no finite numbers"),
+        ("houses.csv --targets price --lr 1e30 --epochs 1 --batch-size 999", "training diverged in epoch 1"),
     ],
 )
 def test_bad_data_is_one_line_and_exit_code_1(run: Run, arguments: str, message: str) -> None:

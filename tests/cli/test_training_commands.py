@@ -196,7 +196,7 @@ def test_cross_validate_measures_each_fold(run: Run) -> None:
         (["find-lr", "--least", "1", "--most", "0.1"], "must rise from a positive number to a larger one"),
         (["find-lr", "--optimizer", "lbfgs"], "has no learning rate"),
         (["cross-validate", "--folds", "2000"], "1442 rows can be cut into 2 to 1442 folds, not 2000"),
-        (["cross-validate", "--patience", "2"], "would choose an epoch by the rows that measure it"),
+        (["cross-validate", "--patience", "2"], "would choose by the rows that measure"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused_with_a_remedy(run: Run, arguments: list[str], message: str) -> None:
@@ -235,3 +235,107 @@ def test_what_follows_from_a_change_is_changed_too(
 
 def test_a_row_that_the_net_gets_wrong_is_shown(run: Run) -> None:
     assert re.search(r"\d, but it is \d", run("train", "--epochs", "1").stdout)
+
+
+def test_a_run_that_diverges_keeps_the_best_epochs_weights_with_patience(run: Run) -> None:
+    options = ["--optimizer", "sgd", "--lr", "50", "--warmup", "0.9", "--epochs", "30", "--output", "identity"]
+    result = run("train", *options, "--patience", "29", "--run", "a", exit_code=1)
+    assert "a/model.safetensors has the weights after the best epoch" in result.stderr
+    best = min(record["validation_loss"] for record in xpnn.read_history("a"))
+    _, validation = xpnn.load("digits").train.split(0.1)
+    assert xpnn.evaluate(xpnn.load_model("a/model.safetensors"), validation).loss == pytest.approx(best)
+
+
+def test_the_report_with_patience_is_of_the_best_epoch(run: Run) -> None:
+    found = answer(run("train", "--json", "--patience", "3", "--epochs", "100", "--run", "a"))
+    history = xpnn.read_history("a")
+    best = int(np.argmin([record["validation_loss"] for record in history]))
+    assert (found["best_epoch"], found["loss"]) == (best + 1, history[best]["loss"])
+    assert found["note"] is None
+    text = run("train", "--patience", "3", "--epochs", "100").stdout
+    assert f"the weights are those of epoch {best + 1}, the best" in text
+
+
+def test_a_wrong_metric_leaves_the_old_history(run: Run) -> None:
+    run("train", "--epochs", "2", "--run", "a")
+    run("train", "--patience", "2", "--metric", "foo", "--run", "a", exit_code=2)
+    assert len(xpnn.read_history("a")) == 2
+
+
+def test_too_few_rows_never_make_the_test_rows_decide(run: Run) -> None:
+    error = run("train", "--limit", "10", "--patience", "3", exit_code=2).stderr
+    assert "10 training rows are too few to set some aside" in " ".join(error.split())
+    found = answer(run("train", "--json", "--limit", "10", "--plateau", "1", "--validation-fraction", "0.2"))
+    assert found["rows"] == 8
+
+
+def test_plateau_sets_rows_aside_and_lowers_the_rate_by_their_loss(run: Run) -> None:
+    result = run("train", "--plateau", "0", "--epochs", "30", "--schedule", "constant", "--lr", "0.05", "--run", "a")
+    assert "144 of the 1,442 training rows are set aside" in result.stderr
+    history = xpnn.read_history("a")
+    expected, factor = xpnn.ReduceOnPlateau(patience=0), 1.0
+    for record in history:
+        assert record["learning_rate"] == pytest.approx(0.05 * factor, rel=1e-12)
+        factor = expected.after_epoch(record["validation_loss"])
+    assert factor < 1
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.gif", "a"])
+def test_find_lr_refuses_a_picture_before_its_work(run: Run, name: str) -> None:
+    result = run("find-lr", "--plot", name, exit_code=1)
+    assert "must end in .png, .svg or .pdf" in result.stderr
+    assert "device" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--lr", "3"], ["--schedule", "step"], ["--epochs", "3"], ["--patience", "3"], ["--average", "0.9"]),
+        *(["--warmup", "0.1"], ["--plateau", "1"], ["--metric", "loss"], ["--minimum-change", "1"]),
+    ],
+)
+def test_find_lr_ignores_no_option(run: Run, options: list[str]) -> None:
+    assert f"{options[0]} has no part in a sweep" in " ".join(run("find-lr", *options, exit_code=2).stderr.split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--label-smoothing", "0.5"], ["--class-weight", "balanced"], ["--dropout", "0.5"], ["--batch-size", "8"]),
+        *(["--recipe", "seed"], ["--optimizer", "rmsprop"]),
+    ],
+)
+def test_what_changes_the_loss_or_the_step_changes_the_sweep(run: Run, options: list[str]) -> None:
+    plain, other = (answer(run("find-lr", "--json", *more))["losses"] for more in ([], options))
+    assert plain != other
+
+
+def test_metric_without_patience_is_refused(run: Run) -> None:
+    for options in (["--metric", "loss"], ["--minimum-change", "0.5"]):
+        assert f"{options[0]} is for --patience" in " ".join(run("train", *options, exit_code=2).stderr.split())
+
+
+def test_cross_validate_of_an_exploding_net_is_one_line(run: Run) -> None:
+    options = ["--output", "identity", "--optimizer", "sgd", "--lr", "1e25", "--batch-size", "5000", "--epochs", "1"]
+    assert "gives no finite numbers: try a lower --lr" in run("cross-validate", *options, exit_code=1).stderr
+    assert "training diverged in epoch 1" in run("train", *options, exit_code=1).stderr
+
+
+def test_lbfgs_that_cannot_move_is_a_result(run: Run) -> None:
+    np.savez("zero.npz", x=np.zeros((40, 9), dtype="uint8"), y=np.arange(40) % 2)
+    found = answer(run("train", "zero.npz", "--json", "--optimizer", "lbfgs"))
+    assert found["loss"] == pytest.approx(np.log(2), rel=1e-5)
+    error = run("train", "--optimizer", "lbfgs", "--recipe", "seed", exit_code=2).stderr
+    assert "L-BFGS can't follow error_rule='book'" in " ".join(error.split())
+
+
+def test_tables_have_their_rate_found_and_are_cross_validated(run: Run) -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(300, 3)) * [1, 1000, 0.01] + [5, 0, 1]
+    y = 7 + 3 * (x[:, 0] - 5) + x[:, 1] / 1000
+    table = np.column_stack([x, y])
+    np.savetxt("t.csv", table, delimiter=",", header="a,b,c,price", comments="")
+    assert 1e-4 < answer(run("find-lr", "t.csv", "--targets", "price", "--json"))["suggestion"] < 1
+    found = answer(run("cross-validate", "t.csv", "--targets", "price", "--json", "--folds", "3", "--epochs", "30"))
+    assert found["mean"]["r2"] > 0.95
+    assert found["mean"]["mean_absolute_error"] < 0.5  # in the target's own unit
