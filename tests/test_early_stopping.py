@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from xpnn import MLP, Epoch, Evaluation, early_stopping, evaluate, load, optimizers, to_host, train
+from xpnn import MLP, DivergenceError, Epoch, Evaluation, early_stopping, evaluate, load, optimizers, to_host, train
+from xpnn.early_stopping import best_epoch
 
 DIGITS = load("digits")
 
@@ -27,6 +28,7 @@ def run_of(net: MLP, losses: list[float], accuracies: list[float] | None = None)
         ({"patience": 2}, [5, 4, 3, 4, 4, 1, 1], 5, 3),
         ({"patience": 1}, [5, 6, 1], 2, 1),
         ({"patience": 3}, [5, 4, 4, 3, 3, 3, 2], 7, 7),
+        ({"patience": 2}, [3, 3, 3, 3], 3, 1),  # the same again is no better
         ({"patience": 2, "minimum_change": 0.5}, [5, 4.6, 4.4, 4.0, 4.2], 5, 3),
         ({"patience": 9}, [3, 1, 2], 3, 2),  # the run ends before
         ({"patience": 2}, [float("nan"), float("nan"), 1], 3, 3),
@@ -77,3 +79,33 @@ def test_what_cannot_work_is_refused(options: dict[str, object], message: str) -
     net = MLP([2, 2])
     with pytest.raises(ValueError, match=message):
         list(early_stopping(run_of(net, [1, 2]), net, **options))  # type: ignore[arg-type]  # of many types
+
+
+def test_best_weights_are_kept_where_an_error_ends_the_run(device: str) -> None:
+    net = MLP([2, 2], device=device)
+
+    def breaking() -> Iterator[Epoch]:
+        yield from run_of(net, [5, 3, 4])
+        raise DivergenceError("in epoch 4")
+
+    with pytest.raises(DivergenceError):
+        list(early_stopping(breaking(), net))
+    np.testing.assert_array_equal(to_host(net.parameters), 2)
+
+
+def test_nothing_is_restored_behind_the_back_of_who_asks_for_no_more_epochs(device: str) -> None:
+    net = MLP([2, 2], device=device)
+    run = early_stopping(run_of(net, [1, 2, 3]), net)
+    for epoch in run:
+        if epoch.number == 2:
+            break
+    del run
+    np.testing.assert_array_equal(to_host(net.parameters), 2)
+
+
+@pytest.mark.parametrize("minimum_change", [0.0, 0.5])
+def test_best_epoch_is_the_one_that_is_restored(minimum_change: float) -> None:
+    net = MLP([2, 2])
+    epochs = list(early_stopping(run_of(net, [5, 4.6, 4.4, 4.4, 4.0]), net, minimum_change=minimum_change))
+    best = best_epoch(epochs, "validation_loss", minimum_change)
+    np.testing.assert_array_equal(net.parameters, best.number)

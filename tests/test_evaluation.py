@@ -105,3 +105,11 @@ def test_nothing_to_score() -> None:
         evaluate(net, (np.zeros((0, 5)), np.zeros(0, dtype=int)))
     with pytest.raises(DataError, match="needs targets"):
         evaluate(net, Samples(np.zeros((2, 5))))
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1.1])
+def test_r2_of_targets_that_are_all_the_same_is_0_or_1(value: float) -> None:
+    """Their mean may be rounded to another number than they are."""
+    net = MLP([2, 1], output="identity", dtype="float64")
+    for n in (3, 7, 1500):
+        assert evaluate(net, (np.ones((n, 2)), np.full((n, 1), value))).r2 == 0

@@ -91,6 +91,8 @@ def test_loss_and_gradient_belong_together_whatever_the_weights_are() -> None:
     start, direction, h = generator.normal(size=net.parameters.shape), generator.normal(size=net.parameters.shape), 1e-6
     numeric = (objective(start + h * direction)[0] - objective(start - h * direction)[0]) / (2 * h)
     assert objective(start)[1] @ direction == pytest.approx(numeric, rel=1e-7)
+    plain = _Objective(net, rows, Regularization(l2=0.3), 0.0, [1, 2, 0.5])
+    assert plain(start)[0] != objective(start)[0]
 
 
 def test_a_start_that_cannot_be_bettered_is_one_record() -> None:

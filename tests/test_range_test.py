@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnn import MLP, DivergenceError, evaluate, find_learning_rate, load, optimizers, schedules, to_host
+from xpnn import MLP, DivergenceError, Samples, evaluate, find_learning_rate, load, optimizers, schedules, to_host
 from xpnn.backend import Array
 
 DIGITS = load("digits")
@@ -89,3 +89,31 @@ def test_inputs_that_explode_at_once_are_said(device: str) -> None:
 def test_ranges_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_learning_rate(digits_net("cpu"), DIGITS.train, **options)
+
+
+def test_the_nets_own_weights_are_swept() -> None:
+    """A net that has learnt the digits starts with a small loss; a new one with about log 10."""
+    net = digits_net("cpu")
+    net.train(DIGITS.train.inputs, DIGITS.train.targets, epochs=5)
+    assert find_learning_rate(net, DIGITS.train).losses[:10].mean() < 1
+
+
+def test_weights_of_rows_count() -> None:
+    rows = DIGITS.train.take(slice(200))
+    weighted = Samples(rows.inputs, rows.targets, np.where(np.asarray(rows.targets) == 3, 5.0, 1.0))
+    plain, other = (find_learning_rate(digits_net("cpu"), given).losses[0] for given in (rows, weighted))
+    assert plain != other
+
+
+def test_suggestion_stays_well_below_the_end_of_the_sweep() -> None:
+    """Where the sweep ends while the loss still falls, six times the steepest rate would lie beyond it."""
+    found = find_learning_rate(digits_net("cpu"), DIGITS.train, most=2e-3)
+    assert not found.diverged
+    assert found.suggestion == pytest.approx(2e-3 / 3)
+
+
+def test_a_loss_that_rises_again_but_not_above_its_start_ends_no_sweep() -> None:
+    """Two rows learnt by heart: losses of 1e-4 that become 1e-3 are four times the least, and no explosion."""
+    found = find_learning_rate(digits_net("cpu"), DIGITS.train.take(slice(2)), most=1e-1, steps=400)
+    assert found.smoothed.min() < 0.05
+    assert not found.diverged

@@ -127,3 +127,55 @@ def test_momentum_is_the_optimizers_own_unless_given() -> None:
     assert (velocity(optimizer="momentum"), velocity(optimizer="nesterov", momentum=0.5)) == (0.9, 0.5)
     with pytest.raises(ValueError, match="adam takes no momentum: choose from momentum, nesterov, rmsprop, sgd"):
         dataclasses.replace(RECIPES["default"], momentum=0.5).make_optimizer(100)
+
+
+def test_every_setting_of_a_recipe_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def take(name: str, result: Any) -> Any:
+        def note(*arguments: Any, **options: Any) -> Any:
+            seen.update(options | {f"{name} got": arguments})
+            return result
+
+        return note
+
+    monkeypatch.setattr("xpnn.recipes.train", take("train", "the epochs"))
+    monkeypatch.setattr("xpnn.recipes.early_stopping", take("early stopping", "the end"))
+    regularization = xpnn.Regularization(dropout=0.5)
+    recipe = dataclasses.replace(
+        RECIPES["default"],
+        batch_size=7,
+        epochs=9,
+        shuffle=False,
+        error_rule="book",
+        class_weight="balanced",
+        label_smoothing=0.1,
+        regularization=regularization,
+        average_decay=0.9,
+        plateau=4,
+        patience=3,
+        metric="loss",
+        minimum_change=0.2,
+    )
+    rows = xpnn.load("digits", limit=20).train
+    result: object = recipe.train(recipe.network(64, "0123456789"), rows, seed=8)
+    assert result == "the end"
+    assert seen["plateau"].patience == 4
+    assert {key: seen[key] for key in ("seed", "batch_size", "epochs", "shuffle", "error_rule", "average_decay")} == {
+        "seed": 8,
+        "batch_size": 7,
+        "epochs": 9,
+        "shuffle": False,
+        "error_rule": "book",
+        "average_decay": 0.9,
+    }
+    assert (seen["class_weight"], seen["label_smoothing"], seen["regularization"]) == ("balanced", 0.1, regularization)
+    assert (seen["metric"], seen["patience"], seen["minimum_change"]) == ("loss", 3, 0.2)
+    assert seen["early stopping got"][0] == "the epochs"
+
+
+@pytest.mark.parametrize("change", [{"patience": 1}, {"average_decay": 0.9}, {"plateau": 1}, {"error_rule": "book"}])
+def test_lbfgs_refuses_what_it_would_ignore(change: dict[str, Any]) -> None:
+    recipe = dataclasses.replace(RECIPES["default"], optimizer="lbfgs", **change)
+    with pytest.raises(ValueError, match=f"L-BFGS can't follow {next(iter(change))}="):
+        recipe.train(recipe.network(64, "0123456789"), xpnn.load("digits", limit=20).train)

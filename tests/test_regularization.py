@@ -191,6 +191,7 @@ def test_dropout_is_scaled_so_that_a_query_needs_no_scale(device: str) -> None:
         ({"l1": -1e-3}, "l1 must be 0 or a positive number"),
         ({"l2": float("nan")}, "l2 must be 0 or a positive number"),
         ({"max_norm": float("inf")}, "max_norm must be 0 or a positive number"),
+        ({"max_norm": 1e-46}, "max_norm must be 0, for no limit, or 1e-30 or more"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
@@ -224,3 +225,20 @@ def test_every_layer_seed_and_update_has_masks_of_its_own_whatever_else_is_on(de
         assert 0.3 < (one == other).mean() < 0.7
     with_all = masks_of(Regularization(dropout=0.5, input_dropout=0.2, input_noise=0.1), device)
     np.testing.assert_array_equal(with_all, [one, two])
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-10, 1e10, 1e25, 1e37])
+def test_clipping_by_norm_of_gradients_whose_squares_float32_cannot_hold(device: str, size: float) -> None:
+    net = MLP([3, 2], device=device)
+    gradient = net.xp.asarray(np.array([3, 0, 0, 0, -4, 0, 0, 0], dtype="float32") * np.float32(size / 5))
+    regularizer = Regularizer(Regularization(clip_norm=1.0), net, gradient, 4, 0)
+    regularizer.adjust_gradient()
+    expected = np.array([3, 0, 0, 0, -4, 0, 0, 0]) / 5 * min(1, size)
+    np.testing.assert_allclose(to_host(gradient), expected, rtol=1e-6)
+
+
+def test_a_gradient_of_nothing_stays_so(device: str) -> None:
+    net = MLP([3, 2], device=device)
+    gradient = net.xp.zeros_like(net.parameters)
+    Regularizer(Regularization(clip_norm=1.0), net, gradient, 4, 0).adjust_gradient()
+    np.testing.assert_array_equal(to_host(gradient), 0)

@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnn import MLP, DataError, DivergenceError, Samples, evaluate, optimizers, to_host, train
+from xpnn import (
+    MLP,
+    DataError,
+    DivergenceError,
+    ReduceOnPlateau,
+    Regularization,
+    Samples,
+    evaluate,
+    optimizers,
+    to_host,
+    train,
+)
 from xpnn.training import Progress
 
 GENERATOR = np.random.default_rng(6)
@@ -248,3 +259,66 @@ def test_progress_and_record_of_weighted_rows_agree(device: str) -> None:
     net = MLP([4, 3], device=device, dtype="float64")
     (record,) = train(net, samples, epochs=1, progress=lambda progress: seen.append(progress.totals()[0]))
     assert seen[-1] / 50 == record.loss
+
+
+def test_the_seed_is_that_of_dropout_too(device: str) -> None:
+    """Without shuffling, and from the same weights, the seed decides the masks alone."""
+    results = []
+    for seed in (1, 1, 2):
+        net = MLP([4, 30, 3], device=device, seed=0)
+        net.train(X, LABELS, epochs=2, shuffle=False, seed=seed, regularization=Regularization(dropout=0.5))
+        results.append(to_host(net.parameters))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+
+
+def test_plateau_lowers_the_rate_by_the_validation_loss_and_goes_on_where_it_was() -> None:
+    """Validation rows with wrong labels: their loss rises while the training loss falls."""
+    wrong = Samples(X, (LABELS + 1) % 3)
+    options: dict[str, Any] = {"epochs": 4, "batch_size": 10, "optimizer": optimizers.sgd(0.1)}
+    plateau = ReduceOnPlateau(factor=0.5, patience=0)
+    net = MLP([4, 16, 3], seed=1)
+    epochs = list(train(net, (X, LABELS), validation=wrong, plateau=plateau, **options))
+    assert [epoch.rate for epoch in epochs] == [0.1, 0.1, 0.05, 0.025]
+    assert plateau.current == 0.125
+    assert next(train(net, (X, LABELS), plateau=plateau, **options)).rate == 0.1 * 0.125
+    falling = list(train(MLP([4, 16, 3], seed=1), (X, LABELS), plateau=ReduceOnPlateau(0.5, 0), **options))
+    assert [epoch.rate for epoch in falling] == [0.1] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"plateau": 5}, "plateau must be a ReduceOnPlateau"),
+        ({"plateau": ReduceOnPlateau}, "plateau must be a ReduceOnPlateau"),
+        ({"regularization": None}, "regularization must be a Regularization"),
+        ({"regularization": {"l2": 0.1}}, "regularization must be a Regularization"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        train(MLP([4, 3]), (X, LABELS), **options)
+
+
+def test_an_epoch_that_is_broken_off_is_taken_back(device: str) -> None:
+    net = MLP([4, 16, 3], device=device, seed=1)
+
+    def progress(made: Progress) -> None:
+        if made.epoch == 2 and made.rows > 20:
+            raise KeyboardInterrupt
+
+    epochs = train(net, (X, LABELS), epochs=3, batch_size=10, progress=progress, average_decay=0.9)
+    next(epochs)
+    state = to_host(net.parameters).copy()
+    with pytest.raises(KeyboardInterrupt):
+        next(epochs)
+    np.testing.assert_array_equal(to_host(net.parameters), state)
+
+
+def test_float_targets_are_smoothed_as_labels_are(device: str) -> None:
+    nets = [MLP([4, 16, 3], device=device, dtype="float64", seed=1) for _ in range(3)]
+    for net, targets, smoothing in zip(nets, (LABELS, np.eye(3)[LABELS], LABELS), (0.3, 0.3, 0.0), strict=True):
+        net.train(X, targets, epochs=2, label_smoothing=smoothing)
+    # the same targets to rounding, made in another order
+    np.testing.assert_allclose(to_host(nets[0].parameters), to_host(nets[1].parameters), rtol=1e-9)
+    assert not np.allclose(to_host(nets[0].parameters), to_host(nets[2].parameters), rtol=1e-3)

@@ -8,9 +8,10 @@ Each is a pair of functions that work in place on arrays of shape (n, units):
 In-place work is what lets a training step run without allocating. `column`, shape (n, 1), is scratch for one
 number a row. What `saved` is depends on the activation (`saved_for` makes it):
 
-- where f' can be had from y (sigmoid: y (1 - y)), `saved` is the very array z that becomes y;
-- where it can't, the activation `keeps_slope`: `saved` is an array of its own, (1 + scratch, n, units), in which
-  apply leaves f'(z) at saved[0]. The other `scratch` arrays are apply's, for what it works out on the way.
+- where f is worked out in place and f' had from y (sigmoid: y (1 - y)), `saved` is the very array z that becomes y;
+- where that takes more memory, or digits (elu: y + alpha), the activation `keeps_slope`: `saved` is an array of its
+  own, (1 + scratch, n, units), in which apply leaves f'(z) at saved[0]. The other `scratch` arrays are apply's, for
+  what it works out on the way.
 
 A new activation is one function that returns such a pair, and one line in ACTIVATIONS: the command line's choices
 and the tests are made from that table. The formulas and their sources are in `docs/activations.md`.

@@ -141,11 +141,12 @@ class Regularizer:
         xp, gradient, scratch = xp_of(self.gradient), self.gradient, self.scratch
         xp.absolute(gradient, out=scratch)
         xp.amax(scratch, out=self.largest)
-        xp.maximum(self.largest, xp.finfo(gradient.dtype).tiny, out=self.largest)
+        xp.maximum(self.largest, 1e-7 * limit, out=self.largest)  # a gradient below that has a norm below the limit
         xp.divide(gradient, self.largest, out=scratch)
         xp.multiply(scratch, scratch, out=scratch)
         xp.sum(scratch, out=self.norm)
         xp.sqrt(self.norm, out=self.norm)
+        xp.maximum(self.norm, 1, out=self.norm)
         xp.divide(limit, self.largest, out=self.largest)
         xp.divide(self.largest, self.norm, out=self.norm)  # limit / norm
         xp.minimum(self.norm, 1, out=self.norm)
