@@ -148,7 +148,7 @@ def test_max_norm_limits_what_comes_into_hidden_units(device: str) -> None:
 def test_between_epochs_the_net_has_the_average_of_its_parameters(device: str) -> None:
     decay, visited = 0.9, []
     net, plain = net_at(START, device), net_at(START, device)
-    options: dict[str, Any] = {"epochs": 3, "batch_size": 2, "optimizer": optimizers.sgd(0.1)}
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 2, "optimizer": optimizers.sgd(0.1), "fast": False}
     epochs = train(
         net,
         (X, LABELS),

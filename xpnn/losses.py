@@ -23,10 +23,11 @@ SCRATCH = 3
 
 
 class Loss(NamedTuple):
-    """A loss function, and the only output activation that it goes with (None: any)."""
+    """A loss function, the only output activation that it goes with (None: any), and whether `error` is just y - t."""
 
     evaluate: Callable[[Array, Array, Array, Array, Array], None]
     link: str | None
+    is_difference: bool = False
 
 
 def squared_error() -> Loss:
@@ -39,7 +40,7 @@ def squared_error() -> Loss:
         xp.sum(square, axis=1, keepdims=True, out=row_losses)
         xp.multiply(row_losses, 0.5, out=row_losses)
 
-    return Loss(evaluate, link=None)
+    return Loss(evaluate, link=None, is_difference=True)
 
 
 def absolute_error() -> Loss:
@@ -84,7 +85,7 @@ def cross_entropy() -> Loss:
         xp.negative(row_losses, out=row_losses)
         xp.subtract(y, t, out=error)
 
-    return Loss(evaluate, link="softmax")
+    return Loss(evaluate, link="softmax", is_difference=True)
 
 
 def binary_cross_entropy() -> Loss:
@@ -101,7 +102,7 @@ def binary_cross_entropy() -> Loss:
         xp.negative(row_losses, out=row_losses)
         xp.subtract(y, t, out=error)
 
-    return Loss(evaluate, link="sigmoid")
+    return Loss(evaluate, link="sigmoid", is_difference=True)
 
 
 def focal(gamma: float = 2.0) -> Loss:

@@ -60,7 +60,7 @@ class Step(Protocol):
 
 
 class Buffers(NamedTuple):
-    """Work arrays for a batch of n rows. `head` gives the same memory for a smaller batch."""
+    """Work arrays for a batch of n rows. `part` gives the same memory for a part of it."""
 
     pixels: Array  # (n, n_in) uint8
     x: Array  # (n, n_in)
@@ -77,17 +77,18 @@ class Buffers(NamedTuple):
     hits: Array  # (n,) bool
     masks: Sequence[Array | None]  # dropout mask of each layer, (n, units)
 
-    def head(self, n: int) -> Buffers:
-        """The first n rows of every buffer."""
+    def part(self, start: int, stop: int) -> Buffers:
+        """The rows from `start` to before `stop` of every buffer."""
 
         def rows(part: Array) -> Array:
             if part is None:
                 return None
             if not hasattr(part, "shape"):
                 return list(map(rows, part))
-            return part[:n] if part.ndim == 1 else part[..., :n, :]
+            return part[start:stop] if part.ndim == 1 else part[..., start:stop, :]
 
-        return Buffers(*map(rows, self))
+        cut = Buffers(*map(rows, self))
+        return cut._replace(deltas=cut.errors) if self.deltas is self.errors else cut
 
 
 class ReferenceStep:
@@ -210,7 +211,7 @@ class ReferenceStep:
 
     def _buffers_for(self, n: int) -> Buffers:
         if n not in self.buffers:
-            self.buffers[n] = self.buffers[self.rows].head(n)
+            self.buffers[n] = self.buffers[self.rows].part(0, n)
         return self.buffers[n]
 
     def _gather(self, rows: Array, buffers: Buffers) -> None:

@@ -19,6 +19,7 @@ from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
 from xpnn.errors import DataError, DivergenceError
 from xpnn.evaluation import Evaluation, measure, placed
+from xpnn.fast.deferred import DeferredStep, applies
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -76,6 +77,7 @@ def train(
     plateau: ReduceOnPlateau | None = None,
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
+    fast: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `net` in place; yields a record after each epoch. Nothing runs until the first is asked for.
@@ -93,6 +95,7 @@ def train(
                      "balanced" for numbers that make all classes count the same (see `xpnn.samples.row_weights`).
     label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
                      `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
+    fast:            whether a faster step than the reference may be taken where there is one that gives the same.
     progress:        called after every step.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
@@ -107,7 +110,8 @@ def train(
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
         n, updates = len(samples), math.ceil(len(samples) / batch_size)
-        step: Step = ReferenceStep(
+        deferred = fast and applies(net, chosen, batch_size, regularization, average_decay)
+        step: Step = (DeferredStep if deferred else ReferenceStep)(
             net,
             chosen,
             samples.inputs,

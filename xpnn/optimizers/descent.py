@@ -45,7 +45,8 @@ def sgd(learning_rate: float | Schedule = 0.1, momentum: float = 0.0, nesterov: 
         xp.subtract(parameters, gradient, out=parameters)
 
     init = zeros("velocity") if momentum else zeros()
-    return Optimizer("sgd", as_schedule(learning_rate), init, coefficients, update)
+    linear = None if nesterov else momentum
+    return Optimizer("sgd", as_schedule(learning_rate), init, coefficients, update, momentum=linear)
 
 
 def momentum(learning_rate: float | Schedule = 0.01, momentum: float = 0.9) -> Optimizer:

@@ -15,6 +15,8 @@ class Optimizer(NamedTuple):
     """See the package's docstring; made by `sgd`, `adam`, ...
 
     weight_decay: before an update the train step multiplies the weights, not the biases, by 1 - rate * weight_decay.
+    momentum:     of plain gradient descent with or without Polyak's momentum, whose parameters are linear in all
+                  gradients so far: their updates may then be put off (see `xpnn.fast.deferred`). None for all others.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Optimizer(NamedTuple):
     coefficients: Callable[[Array, Array], Sequence[Array]]
     update: Callable[[Array, State, Array, Sequence[Array]], None]
     weight_decay: float = 0.0
+    momentum: float | None = None
 
 
 def decoupled(optimizer: Optimizer, weight_decay: float) -> Optimizer:

@@ -1,0 +1,216 @@
+"""The deferred step against the reference, over a table of cases; and what it must not be taken for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from formulas import HIDDEN_NAMES, LOSS_NAMES
+from numpy.typing import NDArray
+
+from xpnn import MLP, DivergenceError, Regularization, Samples, load, optimizers, train
+from xpnn.fast import deferred
+from xpnn.losses import loss_named
+from xpnn.schedules import linear
+
+N, N_IN = 83, 7  # with blocks of 64 rows a ragged block, and with batches of 5 a ragged batch
+
+
+class Case(NamedTuple):
+    """A net and how it is trained."""
+
+    sizes: tuple[int, ...] = (N_IN, 6, 4)
+    net: dict[str, Any] = {}  # noqa: RUF012  never written to
+    optimizer: optimizers.Optimizer = optimizers.sgd(0.1)
+    batch_size: int = 1
+    options: dict[str, Any] = {}  # noqa: RUF012  never written to
+    pixels: bool = False
+    weights: bool = False
+
+
+DECAY = optimizers.decoupled(optimizers.sgd(0.1), 0.3)
+FALLING = optimizers.sgd(linear(0.2, 3 * N))
+CASES = {
+    **{f"batches of {size}": Case(batch_size=size) for size in (1, 2, 3, 5, 8)},
+    **{
+        f"momentum, batches of {size}": Case(optimizer=optimizers.momentum(0.01), batch_size=size) for size in (1, 2, 4)
+    },
+    **{f"depth {len(sizes) - 2}": Case(sizes) for sizes in [(N_IN, 4), (N_IN, 6, 5, 4), (N_IN, 6, 5, 5, 4)]},
+    **{f"depth {len(sizes) - 2}, batches": Case(sizes, batch_size=3) for sizes in [(N_IN, 4), (N_IN, 6, 5, 4)]},
+    **{f"hidden {name}": Case(net={"hidden": name}, batch_size=2) for name in HIDDEN_NAMES},
+    **{
+        f"loss {name}": Case(net={"loss": name, "output": loss_named(name).link or "tanh"}, batch_size=2)
+        for name in LOSS_NAMES
+    },
+    "no biases": Case(net={"bias": False}),
+    "no biases, momentum": Case(net={"bias": False}, optimizer=optimizers.momentum(0.01)),
+    "one output": Case((N_IN, 6, 1), {"output": "sigmoid"}),
+    "weight decay": Case(optimizer=DECAY),
+    "weight decay, batches, no biases": Case(net={"bias": False}, optimizer=DECAY, batch_size=3),
+    "weight decay and momentum": Case(optimizer=optimizers.decoupled(optimizers.momentum(0.01), 0.3), batch_size=2),
+    "l2": Case(options={"regularization": Regularization(l2=0.2)}),
+    "l2 and weight decay": Case(optimizer=DECAY, options={"regularization": Regularization(l2=0.2)}),
+    "falling rate": Case(optimizer=FALLING),
+    "falling rate, momentum, decay": Case(
+        optimizer=optimizers.decoupled(optimizers.momentum(linear(0.01, 3 * N)), 0.1), batch_size=2
+    ),
+    "book": Case(
+        net={"hidden": "sigmoid", "output": "sigmoid", "loss": "squared-error"}, options={"error_rule": "book"}
+    ),
+    "book, deep": Case((N_IN, 6, 5, 4), {"output": "tanh"}, batch_size=2, options={"error_rule": "book"}),
+    "in order": Case(options={"shuffle": False}),
+    "smoothed labels": Case(options={"label_smoothing": 0.2}),
+    "weights": Case(weights=True, batch_size=2),
+    "weights, focal": Case(net={"loss": "focal"}, weights=True),
+    "class weights": Case(options={"class_weight": [1, 2, 0.5, 1]}),
+    "pixels": Case(pixels=True),
+    "more rows a batch than rows": Case(batch_size=8, options={"shuffle": False}),
+}
+
+
+def samples_for(case: Case) -> Samples:
+    generator = np.random.default_rng(1)
+    inputs = generator.normal(size=(N, N_IN))
+    if case.pixels:
+        inputs = generator.integers(0, 256, (N, N_IN)).astype("uint8")
+    n_out = case.sizes[-1]
+    targets = generator.integers(0, n_out, N) if n_out > 1 else generator.random((N, 1))
+    return Samples(inputs, targets, generator.random(N) if case.weights else None)
+
+
+def trained(case: Case, dtype: str, fast: bool, factor: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(the parameters, the records' losses and accuracies) after three epochs; `factor` sabotages the rate."""
+    net = MLP(case.sizes, **case.net, dtype=dtype, seed=3)
+    schedule = case.optimizer.schedule
+    optimizer = case.optimizer._replace(schedule=lambda steps: factor * schedule(steps))
+    options: dict[str, Any] = {"epochs": 3, "batch_size": case.batch_size} | case.options
+    epochs = list(train(net, samples_for(case), optimizer=optimizer, fast=fast, **options))
+    assert {epoch.step for epoch in epochs} == {"deferred" if fast else "reference"}
+    return net.parameters, np.array([(epoch.loss, epoch.accuracy or 0) for epoch in epochs])
+
+
+def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_float64_is_the_reference_but_for_rounding(case: Case) -> None:
+    parameters, records = trained(case, "float64", fast=True)
+    expected, their_records = trained(case, "float64", fast=False)
+    assert distance(parameters, expected) < 1e-12  # 249 updates, each rounded once otherwise
+    np.testing.assert_allclose(records, their_records, rtol=1e-11)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_float32_errs_no_more_than_twice_as_much_as_the_reference(case: Case) -> None:
+    exact = trained(case, "float64", fast=False)[0]
+    ours, theirs = (distance(trained(case, "float32", fast=fast)[0], exact) for fast in (True, False))
+    assert ours < max(2 * theirs, 2e-6)  # the reference is lucky in some of the small cases
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_rate_that_is_off_by_a_hundredth_would_be_found(case: Case) -> None:
+    parameters, _ = trained(case, "float64", fast=True, factor=1.01)
+    assert distance(parameters, trained(case, "float64", fast=False)[0]) > 1e-5
+
+
+def naive(W: list[NDArray[Any]], pixels: NDArray[Any], labels: NDArray[Any]) -> list[NDArray[Any]]:
+    """Two sigmoids, squared error, one sample at a time, by the gradient; W is changed in place."""
+    for row, label in zip(pixels, labels, strict=True):
+        x = (row / np.float64(255) * 0.99 + 0.01).astype(W[0].dtype)
+        t = np.full(10, 0.01, dtype=x.dtype)
+        t[label] = 0.99
+        h = 1 / (1 + np.exp(-(W[0] @ x)))
+        o = 1 / (1 + np.exp(-(W[1] @ h)))
+        delta = (o - t) * o * (1 - o)
+        hidden = (W[1].T @ delta) * h * (1 - h)
+        W[1] -= np.outer(delta, h) * x.dtype.type(0.1)
+        W[0] -= np.outer(hidden, x) * x.dtype.type(0.1)
+    return W
+
+
+@pytest.mark.mnist
+def test_twenty_thousand_samples_are_the_naive_loops() -> None:
+    rows = load("mnist", limit=20_000).train
+    labels = np.asarray(rows.targets)
+    options: dict[str, Any] = {
+        "hidden": "sigmoid",
+        "output": "sigmoid",
+        "loss": "squared-error",
+        "bias": False,
+        "scaling": (0.99 / 255, 0.01),
+        "target_range": (0.01, 0.99),
+    }
+    expected = naive([layer.W for layer in MLP([784, 200, 10], **options, dtype="float64").layers], rows.inputs, labels)
+    errors = {}
+    for dtype in ("float64", "float32"):
+        net = MLP([784, 200, 10], **options, dtype=dtype)
+        (epoch,) = train(net, rows, epochs=1, batch_size=1, optimizer=optimizers.sgd(0.1), shuffle=False)
+        assert epoch.step == "deferred"
+        errors[dtype] = max(distance(layer.W, W) for layer, W in zip(net.layers, expected, strict=True))
+    start = [layer.W for layer in MLP([784, 200, 10], **options).layers]
+    own = max(distance(a, W) for a, W in zip(naive(start, rows.inputs, labels), expected, strict=True))
+    assert errors["float64"] < 1e-12
+    assert errors["float32"] < 2 * own
+
+
+def test_a_run_that_diverges_is_named_at_the_same_step() -> None:
+    messages = []
+    for fast in (True, False):
+        net = MLP([N_IN, 6, 4], output="identity", hidden="identity", seed=3)
+        with pytest.raises(DivergenceError) as caught:
+            list(train(net, samples_for(Case()), batch_size=2, optimizer=optimizers.sgd(8.0), fast=fast))
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+ADAM, SGD = optimizers.adam(), optimizers.sgd(0.1)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size", "options"),
+    [
+        (ADAM, 1, {}),
+        (optimizers.nesterov(), 1, {}),
+        (optimizers.lion(), 1, {}),
+        (SGD, 9, {}),
+        (optimizers.momentum(), 5, {}),
+        (SGD, 1, {"regularization": Regularization(dropout=0.5)}),
+        (SGD, 1, {"regularization": Regularization(l1=0.1)}),
+        (SGD, 1, {"regularization": Regularization(max_norm=1)}),
+        (SGD, 1, {"regularization": Regularization(clip_norm=1)}),
+        (SGD, 1, {"average_decay": 0.9}),
+        (optimizers.momentum(), 1, {"regularization": Regularization(l2=0.1)}),
+        (SGD, 1, {"fast": False}),
+    ],
+)
+def test_it_is_not_taken_where_it_is_not_exact_or_not_faster(
+    optimizer: optimizers.Optimizer, batch_size: int, options: dict[str, Any]
+) -> None:
+    net = MLP([N_IN, 6, 4])
+    (epoch,) = train(net, samples_for(Case()), epochs=1, batch_size=batch_size, optimizer=optimizer, **options)
+    assert epoch.step == "reference"
+
+
+@pytest.mark.usefixtures("fake_cupy")
+def test_it_is_not_taken_on_a_gpu() -> None:
+    net = MLP([N_IN, 6, 4], device="cuda")
+    (epoch,) = train(net, samples_for(Case()), epochs=1, batch_size=1, optimizer=SGD)
+    assert epoch.step == "reference"
+
+
+def test_coefficients_are_the_recurrences() -> None:
+    """W_(k+1) = shrink W_k - rate V_(k+1), V_(k+1) = mu V_k + g_k, followed for one weight and any gradients."""
+    generator = np.random.default_rng(2)
+    K, mu = 9, 0.8
+    rates, shrinks, gradients = generator.random(K), 1 - 0.1 * generator.random(K), generator.normal(size=K)
+    found = deferred.coefficients(rates, shrinks, mu)
+    W, b, V, v = 0.7, 0.4, -0.3, 0.2
+    W0, b0, V0, v0 = W, b, V, v
+    for k in range(K + 1):
+        assert found.kept[k] * W0 - found.velocity[k] * V0 - found.weights[k] @ gradients == pytest.approx(W, rel=1e-12)
+        assert b0 - found.bias_velocity[k] * v0 - found.biases[k] @ gradients == pytest.approx(b, rel=1e-12)
+        if k < K:
+            V, v = mu * V + gradients[k], mu * v + gradients[k]
+            W, b = shrinks[k] * W - rates[k] * V, b - rates[k] * v

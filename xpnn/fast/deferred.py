@@ -1,0 +1,329 @@
+"""Exact one-sample-at-a-time gradient descent at mini-batch speed: the first layer's updates are put off.
+
+In a block of updates, let X be the block's rows and W, b the first layer's parameters at its beginning. Before update
+k they are W - sum_{j<k} a_kj delta_j^T x_j, and likewise for b, since gradient descent is linear in the gradients. So
+
+    z_k = s_k (x_k W^T) + b - sum_{j<k} (a_kj x_k x_j^T + b_kj) delta_j
+
+needs no updated W: X W^T and the Gram matrix X X^T are two large products for the whole block, what is left of a step
+is a sum over the deltas so far, and a third large product brings W up to date at the end of the block. The recurrence
+is that of the reference; only the rounding differs. a_kj, b_kj and s_k follow from rates, momentum and weight decay;
+for plain gradient descent a_kj = b_kj = the rate of step j, and s_k = 1. All other layers, which are small, are
+updated at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnn.backend import Array, as_floats
+from xpnn.layers import Layer, backward, forward, layers_of
+from xpnn.network import MLP
+from xpnn.optimizers import Optimizer
+from xpnn.regularization import Regularization
+from xpnn.steps import Buffers, ReferenceStep
+
+BLOCK = 64  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
+LARGEST_BATCH = 8  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
+LARGEST_WITH_MOMENTUM = 4
+
+
+class Coefficients(NamedTuple):
+    """How the first layer depends on the gradients of a block of K updates; (K + 1,), (K + 1, K), row k before step k.
+
+    kept:      s_k, what weight decay has left of W.
+    weights:   a_kj, biases: b_kj, how much of the gradient of step j has been taken off; 0 where j >= k.
+    velocity:  c_k, how much of the velocity that the block began with has been taken off W.
+    bias_velocity: the same of b.
+    """
+
+    kept: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    biases: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    bias_velocity: NDArray[np.float64]
+
+
+def coefficients(rates: NDArray[np.float64], shrinks: NDArray[np.float64], momentum: float) -> Coefficients:
+    """Of a block with these learning rates and factors of weight decay, (K,)."""
+    K = len(rates)
+    kept = np.concatenate([[1.0], np.cumprod(shrinks)])
+    steps = np.arange(K)
+    ages = steps[:, None] - steps  # of gradient j in step s
+    decay = np.where(ages >= 0, momentum ** np.maximum(ages, 0), 0.0)  # of it in the velocity
+    start = momentum ** (steps + 1.0)  # of the first velocity
+
+    def summed(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([np.zeros((1, *terms.shape[1:])), np.cumsum(terms, axis=0)])
+
+    scaled = rates / kept[1:]
+    weights = kept[:, None] * summed(scaled[:, None] * decay)
+    return Coefficients(
+        kept, weights, summed(rates[:, None] * decay), kept * summed(scaled * start), summed(rates * start)
+    )
+
+
+class _Batch(NamedTuple):
+    """One batch of a block: views of the block's arrays, made once. `before`: the deltas up to and with this batch."""
+
+    gram: Array  # (n, rows so far)
+    before: Array  # (rows so far, n_1)
+    buffers: Buffers
+    answers: Array  # (n, n_out)
+
+
+class DeferredStep(ReferenceStep):
+    """The reference step for a block of batches at a time. See `applies` for where it can be used."""
+
+    name = "deferred"
+
+    def __init__(
+        self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: object
+    ) -> None:
+        updates = max(4, BLOCK // batch_size)
+        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)  # type: ignore[arg-type]  # as they came
+        self.batch, self.updates = batch_size, -(-self.rows // batch_size)
+        n, dtype, units = self.rows, net.dtype, net.sizes[1]
+        self.gram = np.empty((n, n), dtype=dtype)
+        self.deltas = np.empty((n, units), dtype=dtype)  # of the first layer; its z before their batch has been learnt
+        self.answers = np.empty((n, net.sizes[-1]), dtype=dtype)
+        self.work = np.empty((n, units), dtype=dtype)
+        self.units, self.spare = np.empty(units, dtype=dtype), np.empty_like(self.answers)
+        self.gradients: list[Layer | None] = [None, *self.gradient_layers[1:]]
+        if optimizer.momentum:
+            self.velocity_layers = layers_of(self.state["velocity"], net.sizes, net.bias)
+        self.plans: dict[int, tuple[Buffers, list[_Batch]]] = {}
+        self.known_for: tuple[int, bytes, bytes] = (0, b"", b"")
+        self.known: _Expanded
+        first = net.layers[0].W.size
+        self.rest = [slice(first, net.weights.size), slice(net.weights.size + units * net.bias, None)]
+        self.rest_parts = [
+            (self.gradient[part], {name: moment[part] for name, moment in self.state.items()}, net.parameters[part])
+            for part in self.rest
+        ]
+        self.done = 0  # updates of the epoch
+
+    def begin_epoch(self, first: int, table: Array) -> None:
+        """See Step."""
+        super().begin_epoch(first, table)
+        self.done = 0
+
+    def __call__(self, rows: Array) -> None:
+        """See Step."""
+        if len(rows) not in self.plans:
+            self.plans[len(rows)] = self._plan(len(rows))
+        buffers, batches = self.plans[len(rows)]
+        table = self.table[self.done : self.done + len(batches)].astype(np.float64)
+        rates, shrinks = table[:, 0], table[:, -2] - table[:, 0] * self.regularizer.settings.l2
+        self._gather(rows, buffers)
+        expanded = self._open(rates, shrinks, buffers.x)
+        for batch, rate, shrink in zip(batches, rates.tolist(), shrinks.tolist(), strict=True):
+            self._learn(batch, rate, shrink)
+        self._close(expanded, buffers.x)
+        self._count(buffers)
+        self.done += len(batches)
+
+    def _plan(self, n: int) -> tuple[Buffers, list[_Batch]]:
+        """The views of a block of n rows."""
+        whole = self._buffers_for(n)
+        first = self.deltas[:n]
+        if whole.deltas is whole.errors:
+            errors = deltas = [first, *whole.errors[1:]]
+        else:
+            errors, deltas = [*whole.errors], [first, *whole.deltas[1:]]
+        whole = whole._replace(errors=errors, deltas=deltas)
+        batches = []
+        for start in range(0, n, self.batch):
+            stop = min(start + self.batch, n)
+            part = whole.part(start, stop)
+            batches.append(_Batch(self.gram[start:stop, :stop], self.deltas[:stop], part, self.answers[start:stop]))
+        return whole, batches
+
+    def _open(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], x: Array) -> _Expanded:
+        """The first layer's z of all rows as they would be without the block's updates; the Gram matrix, weighted."""
+        n, net = len(x), self.net
+        W, b = net.layers[0]
+        expanded = self._expanded(rates, shrinks, n)
+        deltas, gram = self.deltas[:n], self.gram[:n, :n]
+        np.matmul(x, W.T, out=deltas)
+        np.matmul(x, x.T, out=gram)
+        np.multiply(gram, expanded.weights, out=gram)
+        np.add(gram, expanded.biases, out=gram)
+        if expanded.kept is not None:
+            np.multiply(deltas, expanded.kept, out=deltas)
+        if self.optimizer.momentum:
+            V, v = self._velocity()
+            np.matmul(x, V.T, out=self.work[:n])
+            np.multiply(self.work[:n], expanded.velocity, out=self.work[:n])
+            np.subtract(deltas, self.work[:n], out=deltas)
+            if v is not None:
+                np.multiply(v, expanded.bias_velocity, out=self.work[:n])
+                np.subtract(deltas, self.work[:n], out=deltas)
+        if b is not None:
+            np.add(deltas, b, out=deltas)
+        return expanded
+
+    def _learn(self, batch: _Batch, rate: float, shrink: float) -> None:
+        """One update: the first layer's z from the deltas so far, then the other layers as always."""
+        net, buffers, activations = self.net, batch.buffers, self.activations
+        z, n = buffers.outputs[0], len(buffers.t)
+        np.matmul(batch.gram, batch.before, out=z)
+        activations[0].apply(z, buffers.saved[0], buffers.column)
+        later = slice(1, None)
+        forward(
+            net.layers[later],
+            activations[later],
+            z,
+            buffers.outputs[later],
+            buffers.saved[later],
+            buffers.column,
+            buffers.masks[later],
+        )
+        y, error = buffers.outputs[-1], buffers.errors[-1]
+        np.copyto(batch.answers, y)
+        if self.loss_function.is_difference:
+            np.subtract(y, buffers.t, out=error)
+        else:
+            self.loss_function.evaluate(y, buffers.t, error, buffers.scratch, buffers.column)
+        if n > 1:
+            np.multiply(error, 1 / n, out=error)
+        if self.weights is not None:
+            np.multiply(error, buffers.weights, out=error)
+        backward(
+            net.layers,
+            self.backward_activations,
+            buffers.x,
+            buffers.outputs,
+            buffers.saved,
+            buffers.errors,
+            buffers.deltas,
+            self.gradients,
+            buffers.column,
+            buffers.masks,
+            1.0,
+        )
+        if shrink != 1:
+            np.multiply(self.rest_parts[0][2], shrink, out=self.rest_parts[0][2])
+        for gradient, state, parameters in self.rest_parts:
+            self.optimizer.update(gradient, state, parameters, (rate,))
+
+    def _close(self, expanded: _Expanded, x: Array) -> None:
+        """Bring the first layer up to date."""
+        n, (W, b), gradient = len(x), self.net.layers[0], self.gradient_layers[0].W
+        deltas, work = self.deltas[:n], self.work[:n]
+        velocity = self._velocity() if self.optimizer.momentum else None
+        if expanded.kept is not None:
+            np.multiply(W, expanded.kept_last, out=W)
+        if velocity is not None:
+            np.multiply(velocity.W, expanded.velocity_last, out=gradient)
+            np.subtract(W, gradient, out=W)
+        np.multiply(deltas, expanded.weights_last, out=work)
+        np.matmul(work.T, x, out=gradient)
+        np.subtract(W, gradient, out=W)
+        if b is not None:
+            np.matmul(expanded.biases_last, deltas, out=self.units)
+            if velocity is not None and velocity.b is not None:
+                np.add(self.units, expanded.bias_velocity_last * velocity.b, out=self.units)
+            np.subtract(b, self.units, out=b)
+        if velocity is not None:
+            np.multiply(velocity.W, expanded.aged, out=velocity.W)
+            np.multiply(deltas, expanded.ages, out=work)
+            np.matmul(work.T, x, out=gradient)
+            np.add(velocity.W, gradient, out=velocity.W)
+            if velocity.b is not None:
+                np.sum(work, axis=0, out=self.units)
+                np.multiply(velocity.b, expanded.aged, out=velocity.b)
+                np.add(velocity.b, self.units, out=velocity.b)
+
+    def _velocity(self) -> Layer:
+        return self.velocity_layers[0]
+
+    def _expanded(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], n: int) -> _Expanded:
+        """The block's coefficients by rows; those of the last block where nothing has changed."""
+        key = (n, rates.tobytes(), shrinks.tobytes())
+        if key != self.known_for:
+            momentum = self.optimizer.momentum or 0.0
+            self.known = _expand(coefficients(rates, shrinks, momentum), momentum, self.batch, n, self.net)
+            self.known_for = key
+        return self.known
+
+    def _count(self, buffers: Buffers) -> None:
+        """The block's losses and hits, added to the totals."""
+        n = len(buffers.t)
+        y = self.answers[:n]
+        if self.loss_function.is_difference:
+            self.loss_function.evaluate(y, buffers.t, self.spare[:n], buffers.scratch, buffers.column)
+        if self.weights is not None:
+            np.multiply(buffers.column, buffers.weights, out=buffers.column)
+        sums = float(self.total_loss) + np.cumsum(buffers.column, dtype=np.float64)
+        self.total_loss[...] = sums[-1]
+        finite = np.isfinite(sums)
+        self.finite_count += -(-n // self.batch) if finite.all() else int(finite.argmin()) // self.batch
+        if self.targets.ndim == 1:
+            np.argmax(y, axis=1, out=buffers.predicted)
+            np.equal(buffers.predicted, buffers.labels, out=buffers.hits)
+            self.total_hits += np.count_nonzero(buffers.hits)
+
+
+class _Expanded(NamedTuple):
+    """A block's coefficients, row by row, in the net's dtype, with the signs that the products want."""
+
+    kept: Array | None  # (n, 1); None: 1
+    weights: Array  # (n, n): what the Gram matrix is multiplied by
+    biases: Array  # (n, n): what is added to it; with ones where a row meets itself
+    velocity: Array  # (n, 1)
+    bias_velocity: Array  # (n, 1)
+    kept_last: float  # and what brings the layer up to date
+    weights_last: Array  # (n, 1)
+    biases_last: Array  # (n,)
+    velocity_last: float
+    bias_velocity_last: float
+    aged: float  # what is left of the first velocity
+    ages: Array  # (n, 1): what is left of each gradient in the last one
+
+
+def _expand(found: Coefficients, momentum: float, batch: int, n: int, net: MLP) -> _Expanded:
+    """Each batch's coefficients for each of its n rows."""
+    of_row = np.arange(n) // batch
+    K = len(found.kept) - 1
+
+    def cast(values: NDArray[np.float64]) -> Array:
+        return as_floats(values, net.dtype)
+
+    weights, biases = (part[:-1][of_row][:, of_row] for part in (found.weights, found.biases))
+    ages = np.power(momentum, K - 1.0 - of_row)
+    return _Expanded(
+        kept=None if (found.kept == 1).all() else cast(found.kept[of_row][:, None]),
+        weights=cast(-weights),
+        biases=cast(np.eye(n) - biases * net.bias),
+        velocity=cast(found.velocity[of_row][:, None]),
+        bias_velocity=cast(found.bias_velocity[of_row][:, None]),
+        kept_last=float(found.kept[-1]),
+        weights_last=cast(found.weights[-1][of_row][:, None]),
+        biases_last=cast(found.biases[-1][of_row]),
+        velocity_last=float(found.velocity[-1]),
+        bias_velocity_last=float(found.bias_velocity[-1]),
+        aged=float(momentum**K),
+        ages=cast(ages[:, None]),
+    )
+
+
+def applies(
+    net: MLP,
+    optimizer: Optimizer,
+    batch_size: int,
+    regularization: Regularization,
+    average_decay: float,
+) -> bool:
+    """Whether the deferred step is exact for these settings, and pays.
+
+    It is exact for gradient descent with or without Polyak's momentum, with weight decay and, where there is no
+    momentum, l2. It is written for NumPy.
+    """
+    plain = regularization == Regularization(l2=regularization.l2) and not average_decay
+    linear = optimizer.momentum is not None and not (optimizer.momentum and regularization.l2)
+    largest = LARGEST_WITH_MOMENTUM if optimizer.momentum else LARGEST_BATCH
+    return net.device.kind == "cpu" and plain and linear and batch_size <= largest
