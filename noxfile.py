@@ -91,6 +91,13 @@ def cupy_names(session: nox.Session) -> None:
     run_pytest(session, "cpu,fake", "test_cupy_names.py", "test_backend.py")
 
 
+@nox.session(default=False)
+def jit(session: nox.Session) -> None:
+    """Compare the loops that Numba compiles with NumPy's."""
+    install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"])
+    run_pytest(session, "cpu,fake", "fast")
+
+
 @nox.session(default=gpu_is_here())
 def tests_cuda(session: nox.Session) -> None:
     """Run the tests on the GPU, with the CuPy for its driver and CUDA's libraries from PyPI."""

@@ -125,6 +125,7 @@ class ReferenceStep:
     ) -> None:
         xp = xp_of(net.parameters, inputs, targets)
         self.net, self.optimizer, self.inputs, self.targets = net, optimizer, inputs, targets
+        self.error_rule = error_rule
         self.loss_function = net.loss_function
         self.codes = smoothed(net.codes(), self.loss_function, label_smoothing)
         if targets.ndim > 1:
@@ -141,7 +142,7 @@ class ReferenceStep:
         self.state = optimizer.init(net.parameters)
         self.regularizer = Regularizer(regularization, net, self.gradient, self.rows, seed)
         self.average = ParameterAverage(net.parameters) if average_decay else None
-        self.buffers = {self.rows: self._make_buffers(error_rule)}
+        self.buffers = {self.rows: self._make_buffers()}
         self.loss = xp.zeros((), dtype=net.dtype)
         self.total_loss = xp.zeros((), dtype="float64")
         self.batch_hits = xp.zeros((), dtype="int64")
@@ -152,7 +153,7 @@ class ReferenceStep:
         self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
         self.coefficients: Sequence[Array] = ()
 
-    def _make_buffers(self, error_rule: str) -> Buffers:
+    def _make_buffers(self) -> Buffers:
         xp, n, sizes, dtype = self.net.xp, self.rows, self.net.sizes, self.net.dtype
         errors = [xp.empty((n, size), dtype=dtype) for size in sizes[1:]]
         outputs = [xp.empty_like(error) for error in errors]
@@ -165,7 +166,7 @@ class ReferenceStep:
             outputs=outputs,
             saved=list(map(saved_for, self.activations, outputs)),
             errors=errors,
-            deltas=errors if error_rule == "gradient" else [xp.empty_like(error) for error in errors],
+            deltas=errors if self.error_rule == "gradient" else [xp.empty_like(error) for error in errors],
             scratch=xp.empty((SCRATCH, n, sizes[-1]), dtype=dtype),
             column=xp.empty((n, 1), dtype=dtype),
             predicted=xp.empty(n, dtype="int64"),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
 from xpnn.errors import DataError, DivergenceError
 from xpnn.evaluation import Evaluation, measure, placed
-from xpnn.fast.deferred import DeferredStep, applies
+from xpnn.fast import chosen_step
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -78,6 +79,7 @@ def train(
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     fast: bool = True,
+    say: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
     """Train `net` in place; yields a record after each epoch. Nothing runs until the first is asked for.
@@ -96,6 +98,7 @@ def train(
     label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
                      `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
     fast:            whether a faster step than the reference may be taken where there is one that gives the same.
+    say:             told, before the first epoch, what takes a while, such as compiling.
     progress:        called after every step.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
@@ -110,8 +113,7 @@ def train(
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
         n, updates = len(samples), math.ceil(len(samples) / batch_size)
-        deferred = fast and applies(net, chosen, batch_size, regularization, average_decay)
-        step: Step = (DeferredStep if deferred else ReferenceStep)(
+        step = (partial(chosen_step, epochs, say or _silent) if fast else ReferenceStep)(
             net,
             chosen,
             samples.inputs,
@@ -147,6 +149,10 @@ def train(
             yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
 
     return run()
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def _check_types(optimizer: object, regularization: object, plateau: object) -> None:

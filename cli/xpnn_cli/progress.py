@@ -28,6 +28,11 @@ class TrainingProgress:
         """Redraws the bar; None where stderr is no terminal, or closed."""
         return self._after_step if sys.stderr is not None and sys.stderr.isatty() else None
 
+    @staticmethod
+    def say(text: str) -> None:
+        """A word on what takes a while."""
+        click.echo(text, err=True)
+
     def show(self, records: Iterator[Epoch]) -> None:
         """Go through the records, and show each as it comes."""
         try:

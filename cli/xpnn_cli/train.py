@@ -152,7 +152,8 @@ def train(
         rows = "test" if validation is dataset.test else "validation"
         watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
         samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
-        epochs = settings.train(net, samples, seed=seed, validation=watched, progress=watch.step_callback)
+        options: dict[str, Any] = {"progress": watch.step_callback, "say": watch.say}
+        epochs = settings.train(net, samples, seed=seed, validation=watched, **options)
         if run is not None:
             epochs = xpnn.recorded(epochs, run / FILE_NAME)
         kept = "epoch {}" if settings.patience is None else "the best epoch"

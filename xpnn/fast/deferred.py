@@ -14,12 +14,14 @@ updated at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array, as_floats
+from xpnn.fast.compiled import CODES
 from xpnn.layers import Layer, backward, forward, layers_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
@@ -93,7 +95,8 @@ class DeferredStep(ReferenceStep):
         self.work = np.empty((n, units), dtype=dtype)
         self.units, self.spare = np.empty(units, dtype=dtype), np.empty_like(self.answers)
         self.gradients: list[Layer | None] = [None, *self.gradient_layers[1:]]
-        if optimizer.momentum:
+        self.momentum = momentum_of(optimizer) or 0.0
+        if self.momentum:
             self.velocity_layers = layers_of(self.state["velocity"], net.sizes, net.bias)
         self.plans: dict[int, tuple[Buffers, list[_Batch]]] = {}
         self.known_for: tuple[int, bytes, bytes] = (0, b"", b"")
@@ -105,6 +108,31 @@ class DeferredStep(ReferenceStep):
             for part in self.rest
         ]
         self.done = 0  # updates of the epoch
+        self.loop: Callable[[Buffers, NDArray[np.float64], NDArray[np.float64]], None] | None = None
+
+    def compile(self) -> None:
+        """Let the compiled loop learn the batches."""
+        from xpnn.fast.loops import learn
+
+        net, dtype = self.net, self.net.dtype
+        codes = np.array([CODES[name] for name in (*net.hidden, net.output)])
+        if self.loss_function.link:
+            codes[-1] *= -1
+        rows = np.empty((2, len(codes), self.batch, max(net.sizes[1:])), dtype=dtype)
+        sizes, numbers = np.array(net.sizes), np.array([0, 1, self.momentum], dtype=dtype)
+        flags = np.array([net.bias, self.error_rule == "book", self.batch])
+        velocity = self.state["velocity"] if self.momentum else np.empty(0, dtype=dtype)
+
+        def loop(buffers: Buffers, rates: NDArray[np.float64], shrinks: NDArray[np.float64]) -> None:
+            n = len(buffers.t)
+            block = (self.gram[:n, :n], self.deltas[:n], buffers.t, self.answers[:n])
+            weights = buffers.weights[: 0 if self.weights is None else n]
+            steps = (as_floats(rates, dtype), as_floats(shrinks, dtype))
+            learn(*block, weights, net.parameters, velocity, sizes, codes, flags, *steps, numbers, *rows)
+
+        none = np.empty(0)
+        loop(self.buffers[self.rows].part(0, 0), none, none)  # compiles it, or loads it
+        self.loop, self.name = loop, "deferred, compiled"
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
@@ -120,8 +148,11 @@ class DeferredStep(ReferenceStep):
         rates, shrinks = table[:, 0], table[:, -2] - table[:, 0] * self.regularizer.settings.l2
         self._gather(rows, buffers)
         expanded = self._open(rates, shrinks, buffers.x)
-        for batch, rate, shrink in zip(batches, rates.tolist(), shrinks.tolist(), strict=True):
-            self._learn(batch, rate, shrink)
+        if self.loop is not None:
+            self.loop(buffers, rates, shrinks)
+        else:
+            for batch, rate, shrink in zip(batches, rates.tolist(), shrinks.tolist(), strict=True):
+                self._learn(batch, rate, shrink)
         self._close(expanded, buffers.x)
         self._count(buffers)
         self.done += len(batches)
@@ -154,7 +185,7 @@ class DeferredStep(ReferenceStep):
         np.add(gram, expanded.biases, out=gram)
         if expanded.kept is not None:
             np.multiply(deltas, expanded.kept, out=deltas)
-        if self.optimizer.momentum:
+        if self.momentum:
             V, v = self._velocity()
             np.matmul(x, V.T, out=self.work[:n])
             np.multiply(self.work[:n], expanded.velocity, out=self.work[:n])
@@ -214,7 +245,7 @@ class DeferredStep(ReferenceStep):
         """Bring the first layer up to date."""
         n, (W, b), gradient = len(x), self.net.layers[0], self.gradient_layers[0].W
         deltas, work = self.deltas[:n], self.work[:n]
-        velocity = self._velocity() if self.optimizer.momentum else None
+        velocity = self._velocity() if self.momentum else None
         if expanded.kept is not None:
             np.multiply(W, expanded.kept_last, out=W)
         if velocity is not None:
@@ -245,8 +276,7 @@ class DeferredStep(ReferenceStep):
         """The block's coefficients by rows; those of the last block where nothing has changed."""
         key = (n, rates.tobytes(), shrinks.tobytes())
         if key != self.known_for:
-            momentum = self.optimizer.momentum or 0.0
-            self.known = _expand(coefficients(rates, shrinks, momentum), momentum, self.batch, n, self.net)
+            self.known = _expand(coefficients(rates, shrinks, self.momentum), self.momentum, self.batch, n, self.net)
             self.known_for = key
         return self.known
 
@@ -311,6 +341,12 @@ def _expand(found: Coefficients, momentum: float, batch: int, n: int, net: MLP) 
     )
 
 
+def momentum_of(optimizer: Optimizer) -> float | None:
+    """Of gradient descent, whose parameters are linear in all gradients so far; None of another optimizer."""
+    is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
+    return optimizer.settings["momentum"] if is_descent else None
+
+
 def applies(
     net: MLP,
     optimizer: Optimizer,
@@ -324,6 +360,7 @@ def applies(
     momentum, l2. It is written for NumPy.
     """
     plain = regularization == Regularization(l2=regularization.l2) and not average_decay
-    linear = optimizer.momentum is not None and not (optimizer.momentum and regularization.l2)
-    largest = LARGEST_WITH_MOMENTUM if optimizer.momentum else LARGEST_BATCH
+    momentum = momentum_of(optimizer)
+    linear = momentum is not None and not (momentum and regularization.l2)
+    largest = LARGEST_WITH_MOMENTUM if momentum else LARGEST_BATCH
     return net.device.kind == "cpu" and plain and linear and batch_size <= largest

@@ -106,7 +106,8 @@ def adam(
         xp.subtract(parameters, gradient, out=parameters)
 
     init = zeros("first_moment", "second_moment")
-    return Optimizer("adam", as_schedule(learning_rate), init, coefficients, update)
+    settings = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+    return Optimizer("adam", as_schedule(learning_rate), init, coefficients, update, settings=settings)
 
 
 def _moments(gradient: Array, state: State, beta1: float, beta2: float, scratch: Array) -> tuple[Array, Array]:

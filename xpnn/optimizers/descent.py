@@ -45,8 +45,8 @@ def sgd(learning_rate: float | Schedule = 0.1, momentum: float = 0.0, nesterov: 
         xp.subtract(parameters, gradient, out=parameters)
 
     init = zeros("velocity") if momentum else zeros()
-    linear = None if nesterov else momentum
-    return Optimizer("sgd", as_schedule(learning_rate), init, coefficients, update, momentum=linear)
+    settings = {"momentum": momentum, "nesterov": float(nesterov)}
+    return Optimizer("sgd", as_schedule(learning_rate), init, coefficients, update, settings=settings)
 
 
 def momentum(learning_rate: float | Schedule = 0.01, momentum: float = 0.9) -> Optimizer:

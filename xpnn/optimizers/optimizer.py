@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from xpnn.backend import Array, xp_of
@@ -15,8 +16,7 @@ class Optimizer(NamedTuple):
     """See the package's docstring; made by `sgd`, `adam`, ...
 
     weight_decay: before an update the train step multiplies the weights, not the biases, by 1 - rate * weight_decay.
-    momentum:     of plain gradient descent with or without Polyak's momentum, whose parameters are linear in all
-                  gradients so far: their updates may then be put off (see `xpnn.fast.deferred`). None for all others.
+    settings:     the numbers that it was made with, beside the learning rate: a fast step must know them.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Optimizer(NamedTuple):
     coefficients: Callable[[Array, Array], Sequence[Array]]
     update: Callable[[Array, State, Array, Sequence[Array]], None]
     weight_decay: float = 0.0
-    momentum: float | None = None
+    settings: Mapping[str, float] = MappingProxyType({})
 
 
 def decoupled(optimizer: Optimizer, weight_decay: float) -> Optimizer:
