@@ -10,7 +10,7 @@ from deferred_cases import CASES, N_IN, Case, distance, samples_for, trained
 from numpy.typing import NDArray
 
 from xpnn import MLP, DivergenceError, Regularization, load, optimizers, train
-from xpnn.fast import deferred
+from xpnn.fast.recurrence import coefficients
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -124,7 +124,7 @@ def test_coefficients_are_the_recurrences() -> None:
     generator = np.random.default_rng(2)
     K, mu = 9, 0.8
     rates, shrinks, gradients = generator.random(K), 1 - 0.1 * generator.random(K), generator.normal(size=K)
-    found = deferred.coefficients(rates, shrinks, mu)
+    found = coefficients(rates, shrinks, mu)
     W, b, V, v = 0.7, 0.4, -0.3, 0.2
     W0, b0, V0, v0 = W, b, V, v
     for k in range(K + 1):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from xpnn.backend import Array, as_floats
 from xpnn.fast.compiled import CODES
+from xpnn.fast.recurrence import Expanded, coefficients, expand
 from xpnn.layers import Layer, backward, forward, layers_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
@@ -31,41 +32,6 @@ from xpnn.steps import Buffers, ReferenceStep
 BLOCK = 64  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
 LARGEST_BATCH = 8  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
 LARGEST_WITH_MOMENTUM = 4
-
-
-class Coefficients(NamedTuple):
-    """How the first layer depends on the gradients of a block of K updates; (K + 1,), (K + 1, K), row k before step k.
-
-    kept:      s_k, what weight decay has left of W.
-    weights:   a_kj, biases: b_kj, how much of the gradient of step j has been taken off; 0 where j >= k.
-    velocity:  c_k, how much of the velocity that the block began with has been taken off W.
-    bias_velocity: the same of b.
-    """
-
-    kept: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    biases: NDArray[np.float64]
-    velocity: NDArray[np.float64]
-    bias_velocity: NDArray[np.float64]
-
-
-def coefficients(rates: NDArray[np.float64], shrinks: NDArray[np.float64], momentum: float) -> Coefficients:
-    """Of a block with these learning rates and factors of weight decay, (K,)."""
-    K = len(rates)
-    kept = np.concatenate([[1.0], np.cumprod(shrinks)])
-    steps = np.arange(K)
-    ages = steps[:, None] - steps  # of gradient j in step s
-    decay = np.where(ages >= 0, momentum ** np.maximum(ages, 0), 0.0)  # of it in the velocity
-    start = momentum ** (steps + 1.0)  # of the first velocity
-
-    def summed(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.concatenate([np.zeros((1, *terms.shape[1:])), np.cumsum(terms, axis=0)])
-
-    scaled = rates / kept[1:]
-    weights = kept[:, None] * summed(scaled[:, None] * decay)
-    return Coefficients(
-        kept, weights, summed(rates[:, None] * decay), kept * summed(scaled * start), summed(rates * start)
-    )
 
 
 class _Batch(NamedTuple):
@@ -100,7 +66,7 @@ class DeferredStep(ReferenceStep):
             self.velocity_layers = layers_of(self.state["velocity"], net.sizes, net.bias)
         self.plans: dict[int, tuple[Buffers, list[_Batch]]] = {}
         self.known_for: tuple[int, bytes, bytes] = (0, b"", b"")
-        self.known: _Expanded
+        self.known: Expanded
         first = net.layers[0].W.size
         self.rest = [slice(first, net.weights.size), slice(net.weights.size + units * net.bias, None)]
         self.rest_parts = [
@@ -173,7 +139,7 @@ class DeferredStep(ReferenceStep):
             batches.append(_Batch(self.gram[start:stop, :stop], self.deltas[:stop], part, self.answers[start:stop]))
         return whole, batches
 
-    def _open(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], x: Array) -> _Expanded:
+    def _open(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], x: Array) -> Expanded:
         """The first layer's z of all rows as they would be without the block's updates; the Gram matrix, weighted."""
         n, net = len(x), self.net
         W, b = net.layers[0]
@@ -241,7 +207,7 @@ class DeferredStep(ReferenceStep):
         for gradient, state, parameters in self.rest_parts:
             self.optimizer.update(gradient, state, parameters, (rate,))
 
-    def _close(self, expanded: _Expanded, x: Array) -> None:
+    def _close(self, expanded: Expanded, x: Array) -> None:
         """Bring the first layer up to date."""
         n, (W, b), gradient = len(x), self.net.layers[0], self.gradient_layers[0].W
         deltas, work = self.deltas[:n], self.work[:n]
@@ -272,11 +238,13 @@ class DeferredStep(ReferenceStep):
     def _velocity(self) -> Layer:
         return self.velocity_layers[0]
 
-    def _expanded(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], n: int) -> _Expanded:
+    def _expanded(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], n: int) -> Expanded:
         """The block's coefficients by rows; those of the last block where nothing has changed."""
         key = (n, rates.tobytes(), shrinks.tobytes())
         if key != self.known_for:
-            self.known = _expand(coefficients(rates, shrinks, self.momentum), self.momentum, self.batch, n, self.net)
+            self.known = expand(
+                coefficients(rates, shrinks, self.momentum), self.momentum, self.batch, n, self.net.bias, self.net.dtype
+            )
             self.known_for = key
         return self.known
 
@@ -296,49 +264,6 @@ class DeferredStep(ReferenceStep):
             np.argmax(y, axis=1, out=buffers.predicted)
             np.equal(buffers.predicted, buffers.labels, out=buffers.hits)
             self.total_hits += np.count_nonzero(buffers.hits)
-
-
-class _Expanded(NamedTuple):
-    """A block's coefficients, row by row, in the net's dtype, with the signs that the products want."""
-
-    kept: Array | None  # (n, 1); None: 1
-    weights: Array  # (n, n): what the Gram matrix is multiplied by
-    biases: Array  # (n, n): what is added to it; with ones where a row meets itself
-    velocity: Array  # (n, 1)
-    bias_velocity: Array  # (n, 1)
-    kept_last: float  # and what brings the layer up to date
-    weights_last: Array  # (n, 1)
-    biases_last: Array  # (n,)
-    velocity_last: float
-    bias_velocity_last: float
-    aged: float  # what is left of the first velocity
-    ages: Array  # (n, 1): what is left of each gradient in the last one
-
-
-def _expand(found: Coefficients, momentum: float, batch: int, n: int, net: MLP) -> _Expanded:
-    """Each batch's coefficients for each of its n rows."""
-    of_row = np.arange(n) // batch
-    K = len(found.kept) - 1
-
-    def cast(values: NDArray[np.float64]) -> Array:
-        return as_floats(values, net.dtype)
-
-    weights, biases = (part[:-1][of_row][:, of_row] for part in (found.weights, found.biases))
-    ages = np.power(momentum, K - 1.0 - of_row)
-    return _Expanded(
-        kept=None if (found.kept == 1).all() else cast(found.kept[of_row][:, None]),
-        weights=cast(-weights),
-        biases=cast(np.eye(n) - biases * net.bias),
-        velocity=cast(found.velocity[of_row][:, None]),
-        bias_velocity=cast(found.bias_velocity[of_row][:, None]),
-        kept_last=float(found.kept[-1]),
-        weights_last=cast(found.weights[-1][of_row][:, None]),
-        biases_last=cast(found.biases[-1][of_row]),
-        velocity_last=float(found.velocity[-1]),
-        bias_velocity_last=float(found.bias_velocity[-1]),
-        aged=float(momentum**K),
-        ages=cast(ages[:, None]),
-    )
 
 
 def momentum_of(optimizer: Optimizer) -> float | None:
