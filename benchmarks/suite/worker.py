@@ -4,9 +4,10 @@ It reads lines of JSON and answers each with one:
 
     {"do": "prepare", "case": NAME, "rate_factor": 1.0}    the case that the next lines are about
     {"do": "check", "path": FILE}           CHECK_STEPS steps, or one answer, into an .npz file
-    {"do": "time", "units": N}              -> {"seconds", "units", "path"}; units are steps of training, or questions
+    {"do": "time", "units": N}              -> {"seconds", "units", "path", "cores"}; units are steps, or questions
+    {"do": "release"}                       forget the case and its arrays
     {"do": "memory"}                        -> {"start", "peak"} of resident memory, bytes
-    {"do": "call", "name": F, "with": {}}   -> what the peer's function F(folder, **with) answers
+    {"do": "call", "name": F, ...}          -> what the peer's function F(folder, ...) answers
 
 A peer is a module of `suite.peers`. `trainer(task)` gives an object with
 
@@ -61,13 +62,13 @@ class Worker:
 
     def answer(self, order: dict[str, Any]) -> dict[str, Any]:
         what = order.pop("do")
-        if what not in ("prepare", "check", "time", "memory", "call"):
+        if what not in ("prepare", "check", "time", "release", "memory", "call"):
             raise ValueError(f"unknown order: {what}")
         done: dict[str, Any] = getattr(self, what)(**order)
         return done
 
     def prepare(self, case: str, rate_factor: float = 1.0) -> dict[str, Any]:
-        self.runner = None  # its memory is free before the next one's is taken
+        self.release()
         chosen = parse_case(case)
         inputs, labels = read_rows(self.folder, chosen.sizes[0])
         rate = chosen.rate * rate_factor
@@ -86,17 +87,21 @@ class Worker:
         a_pass = 1 if self.task.case.is_query else min(units, EPOCH_ROWS // self.task.case.batch)
         passes = -(-units // a_pass)
         self.runner.start(a_pass, True)
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         for _ in range(passes):
             self.runner.run()
-        seconds = time.perf_counter() - started
-        return {"seconds": seconds, "units": passes * a_pass, "path": self.runner.path}
+        seconds, busy = time.perf_counter() - started, time.process_time() - busy
+        return {"seconds": seconds, "units": passes * a_pass, "path": self.runner.path, "cores": busy / seconds}
+
+    def release(self) -> dict[str, Any]:
+        self.runner = None
+        return {}
 
     def memory(self) -> dict[str, Any]:
         return {"start": self.start_memory, "peak": peak_memory()}
 
     def call(self, name: str, **options: Any) -> dict[str, Any]:
-        done: dict[str, Any] = getattr(self.peer, name)(self.folder, **options.get("with", {}))
+        done: dict[str, Any] = getattr(self.peer, name)(self.folder, **options)
         return done
 
 

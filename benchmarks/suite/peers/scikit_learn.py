@@ -31,7 +31,7 @@ def make_model(task: Any, shuffle: bool, x: Any) -> Any:
         random_state=0,
     )
     classes = np.arange(case.sizes[-1])
-    model.set_params(batch_size=len(classes)).partial_fit(x[: len(classes)], classes, classes)
+    model.set_params(batch_size=len(classes)).partial_fit(x[: len(classes)], classes, classes=classes)
     for part, value in zip(model.coefs_, task.weights[::2], strict=True):
         part[...] = value.T
     for part, value in zip(model.intercepts_, task.weights[1::2], strict=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
 import inspect
-import itertools
-import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 import xpnn
-from suite.cases import EPOCH_ROWS, Case
-from suite.data import float_inputs
+from suite.cases import Case, parse_case
+from suite.data import float_inputs, initial_weights, read_rows
 
 ENDLESS = 1 << 40  # epochs; the steps are asked for one pass at a time
 
 
 def version() -> str:
-    return f"xpnn {xpnn.__version__}" if hasattr(xpnn, "__version__") else "xpnn"
+    return f"xpnn {importlib.metadata.version('xpnn')}, NumPy {np.__version__}"
 
 
 def has_fast_option() -> bool:
@@ -29,7 +29,8 @@ def has_fast_option() -> bool:
 
 def make_net(case: Case, weights: Any) -> xpnn.MLP:
     if case.optimizer == "seed":
-        net = xpnn.recipes.RECIPES["seed"].network(case.sizes[0], [str(digit) for digit in range(10)])
+        recipe = dataclasses.replace(xpnn.recipes.RECIPES["seed"], hidden_sizes=case.sizes[1:-1])
+        net = recipe.network(case.sizes[0], list(map(str, range(case.sizes[-1]))))
     else:
         net = xpnn.MLP(case.sizes)
     parts = [part for layer in net.layers for part in layer if part is not None]
@@ -90,36 +91,46 @@ class Predictor:
 trainer, predictor = Trainer, Predictor
 
 
-def warm_step_memory(folder: Path, inputs: Any, labels: Any, case: Case, weights: Any) -> int:
-    """Bytes that a warm step takes beyond what it had before, at most: the least over some steps of their peaks."""
-    peaks = []
+def warm_step_memory(folder: Path, case: str) -> dict[str, Any]:
+    """Most bytes that a warm step takes at any one time, by tracemalloc, which sees NumPy's arrays too.
+
+    The least over some steps: what the interpreter does now and then in between is none of theirs.
+    """
+    chosen, peaks = parse_case(case), []
 
     def look(progress: Any) -> None:
         if tracemalloc.is_tracing():
-            peaks.append(tracemalloc.get_traced_memory()[1] - tracemalloc.get_traced_memory()[0])
+            now, peak = tracemalloc.get_traced_memory()
+            peaks.append(peak - now)
         else:
             tracemalloc.start()
         tracemalloc.reset_peak()
 
-    rows = slice(20 * case.batch)
-    for _ in xpnn.train(
-        make_net(case, weights), (inputs[rows], labels[rows]), epochs=1, progress=look, **options_of(case, case.rate)
-    ):
-        tracemalloc.stop()
-    return min(peaks[5:])
+    rows = slice(20 * chosen.batch)
+    inputs, labels = read_rows(folder, chosen.sizes[0])
+    net, options = make_net(chosen, initial_weights(chosen)), options_of(chosen, chosen.rate)
+    usual = np.setbufsize(16)  # NumPy's scratch for broadcasting, 8,192 elements whatever the arrays' size
+    list(xpnn.train(net, (inputs[rows], labels[rows]), epochs=1, progress=look, **options))
+    np.setbufsize(usual)
+    tracemalloc.stop()
+    return {"bytes": min(peaks[5:])}
 
 
-def seed_recipe(folder: Path, path: str, epochs: int) -> dict[str, Any]:
-    """`xpnn train FILE --recipe seed` without the command line: seconds of reading, and of each epoch."""
+OPEN: dict[str, Any] = {}  # between calls of `read_csv` and `learn_epoch`
+
+
+def read_csv(folder: Path, path: str) -> dict[str, Any]:
+    """What `xpnn train PATH --recipe seed` reads, and the time that it takes."""
     started = time.perf_counter()
     data = xpnn.load(path)
-    loaded = time.perf_counter()
+    seconds = time.perf_counter() - started
     recipe = xpnn.recipes.RECIPES["seed"]
     net = recipe.network(data.train.inputs.shape[1], data.labels)
-    seconds = []
-    before = time.perf_counter()
-    for epoch in itertools.islice(recipe.train(net, data.train), epochs):
-        now = time.perf_counter()
-        seconds.append(now - before)
-        before, path = now, epoch.step
-    return {"load": loaded - started, "epochs": seconds, "path": path, "rows": len(data.train)}
+    OPEN["epochs"] = recipe.train(net, data.train)
+    return {"seconds": seconds}
+
+
+def learn_epoch(folder: Path) -> dict[str, Any]:
+    started = time.perf_counter()
+    epoch = next(iter(OPEN["epochs"]))
+    return {"seconds": time.perf_counter() - started, "path": epoch.step}
