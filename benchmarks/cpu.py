@@ -33,6 +33,13 @@ from suite.memory import measure_memory
 from suite.rounds import Settings, run_case
 from suite.textbook import run_textbook
 
+KERNEL_VARIABLES = {
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+}
 PARTS = ("cases", "memory", "textbook")
 
 
@@ -90,6 +97,12 @@ def run_cases(
     return records, versions
 
 
+def warn_of_kernels() -> None:
+    """What fetters one library's kernels and no other's makes the comparison unfair."""
+    for name in sorted(KERNEL_VARIABLES & os.environ.keys()):
+        say(f"warning: {name}={os.environ[name]} binds one library alone; without it: env -u {name} python ...")
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on, beside the code."""
     model = platform.processor() or platform.machine()
@@ -103,10 +116,12 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "load_at_start": load,
+        **{name: os.environ[name] for name in sorted(KERNEL_VARIABLES & os.environ.keys())},
     }
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    warn_of_kernels()
     frameworks = chosen_frameworks(arguments.framework)
     widths = {case.sizes[0] for case in arguments.case} if "cases" in arguments.part else set()
     if {"memory", "textbook"} & set(arguments.part):

@@ -16,14 +16,21 @@ MOST_ERROR = 1e-4  # in float32, of the weights after CHECK_STEPS, relative to t
 BETA1, BETA2, EPSILON, MOMENTUM = 0.9, 0.999, 1e-8, 0.9
 
 
-def expected(case: Case, inputs: NDArray[np.uint8], labels: NDArray[np.int64]) -> Arrays:
-    """The weights after CHECK_STEPS batches of the rows in their order; of a question, the probabilities."""
+def expected(
+    case: Case, inputs: NDArray[np.uint8], labels: NDArray[np.int64], uncorrected_epsilon: bool = False
+) -> Arrays:
+    """The weights after CHECK_STEPS batches of the rows in their order; of a question, the probabilities.
+
+    uncorrected_epsilon: Adam in the quicker order of its paper's section 2, where epsilon is not corrected as v is.
+    """
     weights = [part.astype(np.float64) for part in initial_weights(case)]
     if case.is_query:
         return [forward(weights, inputs[: case.batch] * SCALE)[-1]]
     rows = CHECK_STEPS * case.batch
-    learn = train_textbook if case.optimizer == "seed" else train
-    learn(weights, inputs[:rows], labels[:rows], case)
+    if case.optimizer == "seed":
+        train_textbook(weights, inputs[:rows], labels[:rows], case)
+    else:
+        train(weights, inputs[:rows], labels[:rows], case, uncorrected_epsilon)
     return weights
 
 
@@ -47,20 +54,23 @@ def gradient(weights: Arrays, x: NDArray[Any], labels: NDArray[np.int64]) -> Arr
     return gradients
 
 
-def train(weights: Arrays, inputs: NDArray[np.uint8], labels: NDArray[np.int64], case: Case) -> None:
+def train(
+    weights: Arrays, inputs: NDArray[np.uint8], labels: NDArray[np.int64], case: Case, uncorrected_epsilon: bool
+) -> None:
     first, second = [np.zeros_like(W) for W in weights], [np.zeros_like(W) for W in weights]
     for t, start in enumerate(range(0, len(inputs), case.batch), 1):
         batch = slice(start, start + case.batch)
         gradients = gradient(weights, inputs[batch] * SCALE, labels[batch])
-        for W, g, m, v in zip(weights, gradients, first, second, strict=True):
+        for i, g in enumerate(gradients):
             if case.optimizer == "adam":  # Kingma and Ba, 2015, algorithm 1
-                m += (1 - BETA1) * (g - m)
-                v += (1 - BETA2) * (g**2 - v)
-                W -= case.rate * m / (1 - BETA1**t) / (np.sqrt(v / (1 - BETA2**t)) + EPSILON)
+                first[i] += (1 - BETA1) * (g - first[i])
+                second[i] += (1 - BETA2) * (g**2 - second[i])
+                m, v = first[i] / (1 - BETA1**t), second[i] / (1 - BETA2**t)
+                epsilon = EPSILON / (1 - BETA2**t) ** 0.5 if uncorrected_epsilon else EPSILON
+                weights[i] -= case.rate * m / (np.sqrt(v) + epsilon)
             else:
-                m *= MOMENTUM if case.optimizer == "momentum" else 0
-                m += g
-                W -= case.rate * m
+                first[i] = (MOMENTUM if case.optimizer == "momentum" else 0) * first[i] + g
+                weights[i] -= case.rate * first[i]
 
 
 def train_textbook(weights: Arrays, inputs: NDArray[np.uint8], labels: NDArray[np.int64], case: Case) -> None:

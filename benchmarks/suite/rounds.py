@@ -54,13 +54,14 @@ class Candidate:
 
 def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, settings: Settings) -> dict[str, Any]:
     """The record of a case, for the report and for JSON."""
-    wanted = expected(case, *read_rows(processes.folder, case.sizes[0], mmap=True))
+    rows = read_rows(processes.folder, case.sizes[0], mmap=True)
     entries: dict[str, Entry] = {}
     running: list[tuple[Entry, Process]] = []
     for framework in frameworks:
         if not framework.takes(case):
             continue
         entry = entries[framework.name] = Entry(framework.name)
+        wanted = expected(case, *rows, uncorrected_epsilon=framework.uncorrected_epsilon)
         try:
             found = [
                 candidate(case, framework, threads, processes, settings, wanted)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from suite.peers.blas import numpy_version
+
 BLOCK = 64
 
 
 def version() -> str:
-    return f"NumPy {np.__version__}"
+    return numpy_version()
 
 
 class Trainer:

@@ -14,10 +14,11 @@ import numpy as np
 
 from suite.cases import parse_case
 from suite.data import SEED_HIGH, SEED_LOW, SEED_OFFSET, SEED_SCALE, initial_weights
+from suite.peers.blas import numpy_version
 
 
 def version() -> str:
-    return f"NumPy {np.__version__}, float64"
+    return f"{numpy_version()}, float64"
 
 
 def sigmoid(z: Any) -> Any:

@@ -15,12 +15,13 @@ import numpy as np
 import xpnn
 from suite.cases import Case, parse_case
 from suite.data import float_inputs, initial_weights, read_rows
+from suite.peers.blas import numpy_version
 
 ENDLESS = 1 << 40  # epochs; the steps are asked for one pass at a time
 
 
 def version() -> str:
-    return f"xpnn {importlib.metadata.version('xpnn')}, NumPy {np.__version__}"
+    return f"xpnn {importlib.metadata.version('xpnn')}, {numpy_version()}"
 
 
 def has_fast_option() -> bool:
