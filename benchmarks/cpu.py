@@ -43,9 +43,18 @@ KERNEL_VARIABLES = {
 PARTS = ("cases", "memory", "textbook")
 
 
+def case_argument(text: str) -> Case:
+    try:
+        return parse_case(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", type=parse_case, action="append", default=[], help="only this one; may be repeated")
+    parser.add_argument(
+        "--case", type=case_argument, action="append", default=[], help="only this one; may be repeated"
+    )
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be repeated")
     parser.add_argument("--framework", action="append", choices=[one.name for one in FRAMEWORKS], help="only this one")
     parser.add_argument("--quick", action="store_true", help="a few cases, 3 short rounds")

@@ -137,9 +137,9 @@ class Processes:
             self.started[key] = Process(framework, threads, self.folder)
         return self.started[key]
 
-    def drop(self, framework: Framework) -> None:
-        """Close its processes: after an error the next case begins with new ones."""
-        for key in [key for key in self.started if key[0] == framework.name]:
+    def drop(self, name: str) -> None:
+        """Close a framework's processes."""
+        for key in [key for key in self.started if key[0] == name]:
             self.started.pop(key).close()
 
     def versions(self) -> dict[str, str]:

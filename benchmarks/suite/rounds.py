@@ -16,6 +16,7 @@ from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, 
 from suite.reference import MOST_ERROR, expected, relative_error
 
 WEIGHED = "xpnn"  # whose ratio to all others is told
+FAR_BEHIND = 1.5  # times the better trial: trials are short, so what is nearer than that takes part in the rounds
 
 
 @dataclass(frozen=True)
@@ -29,69 +30,67 @@ class Settings:
 
 @dataclass
 class Entry:
-    """One framework in one case."""
+    """One framework in one case, at one number of threads."""
 
     framework: str
     threads: int = DEFAULT_THREADS
-    path: str = ""
+    process: Process | None = None
     units: int = 1
+    trial: float = 0.0  # seconds a unit when it was tried out
+    path: str = ""
     problem: str = ""
     error: float | None = None
     times: list[float] = field(default_factory=list)  # seconds a unit in each round
     cores: list[float] = field(default_factory=list)  # that were busy, of all threads
 
 
-@dataclass
-class Candidate:
-    """A framework's process, prepared, with what a first trial said of it."""
-
-    process: Process
-    threads: int
-    units: int
-    seconds: float  # a unit's
-    error: float | None
-
-
 def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, settings: Settings) -> dict[str, Any]:
     """The record of a case, for the report and for JSON."""
-    rows = read_rows(processes.folder, case.sizes[0], mmap=True)
-    entries: dict[str, Entry] = {}
-    running: list[tuple[Entry, Process]] = []
-    for framework in frameworks:
-        if not framework.takes(case):
-            continue
-        entry = entries[framework.name] = Entry(framework.name)
-        wanted = expected(case, *rows, uncorrected_epsilon=framework.uncorrected_epsilon)
+    taking = [framework for framework in frameworks if framework.takes(case)]
+    wanted = expectations(case, taking, processes.folder)
+    running: list[Entry] = []
+    failed: list[Entry] = []
+    for framework in taking:
         try:
-            found = [
-                candidate(case, framework, threads, processes, settings, wanted)
-                for threads in (DEFAULT_THREADS, ONE_THREAD)
-            ]
+            running += candidates(case, framework, processes, settings, wanted[framework.uncorrected_epsilon])
         except PeerError as error:
-            entry.problem = str(error)
-            processes.drop(framework)
-            continue
-        best = min(found, key=lambda one: one.seconds)
-        entry.threads, entry.units, entry.error = best.threads, best.units, best.error
-        for other in found:
-            if other is not best:
-                other.process.ask("release")
-        running.append((entry, best.process))
+            failed.append(Entry(framework.name, problem=str(error)))
     take_rounds(running, settings.rounds)
-    for _, process in running:
-        process.ask("release")
-    return record(case, list(entries.values()))
+    for entry in running:
+        if entry.process is not None and not entry.problem:
+            entry.process.ask("release")
+    for entry in (*running, *failed):
+        if entry.problem:
+            processes.drop(entry.framework)  # the next case begins with new ones
+    return record(case, quicker_of_each([*running, *failed]), [framework.name for framework in taking])
 
 
-def candidate(
-    case: Case, framework: Framework, threads: int, processes: Processes, settings: Settings, wanted: Any
-) -> Candidate:
-    """Check, then try out. Raises PeerError if the framework fails or is wrong."""
-    process = processes.get(framework, threads)
-    factor = 1.01 if framework.name == settings.sabotage else 1.0
-    process.ask("prepare", case=str(case), rate_factor=factor)
-    error = check(process, processes.folder, wanted) if framework.checked else None
-    return Candidate(process, threads, *try_out(process, settings.seconds), error)
+def expectations(case: Case, frameworks: Iterable[Framework], folder: Path) -> dict[bool, Any]:
+    """What float64 says, by whether Adam's epsilon is left uncorrected."""
+    rows = read_rows(folder, case.sizes[0], mmap=True)
+    kinds = {framework.uncorrected_epsilon for framework in frameworks}
+    if case.optimizer != "adam":
+        return dict.fromkeys(kinds, expected(case, *rows))
+    return {kind: expected(case, *rows, uncorrected_epsilon=kind) for kind in kinds}
+
+
+def candidates(case: Case, framework: Framework, processes: Processes, settings: Settings, wanted: Any) -> list[Entry]:
+    """The framework at its default threads and at one, checked; without one that a trial shows to be far behind.
+
+    Raises PeerError if the framework fails or is wrong.
+    """
+    found = []
+    for threads in (DEFAULT_THREADS, ONE_THREAD):
+        process = processes.get(framework, threads)
+        process.ask("prepare", case=str(case), rate_factor=1.01 if framework.name == settings.sabotage else 1.0)
+        error = check(process, processes.folder, wanted) if framework.checked else None
+        units, seconds = try_out(process, settings.seconds)
+        found.append(Entry(framework.name, threads, process, units, seconds, error=error))
+    best = min(entry.trial for entry in found)
+    for entry in found:
+        if entry.trial > FAR_BEHIND * best:
+            processes.get(framework, entry.threads).ask("release")
+    return [entry for entry in found if entry.trial <= FAR_BEHIND * best]
 
 
 def check(process: Process, folder: Path, wanted: Any) -> float:
@@ -118,15 +117,15 @@ def try_out(process: Process, seconds: float) -> tuple[int, float]:
     return units, min(trial["seconds"] / trial["units"] for trial in trials)
 
 
-def take_rounds(running: list[tuple[Entry, Process]], rounds: int) -> None:
-    """Every framework once a round, each round beginning with another one; who fails drops out."""
+def take_rounds(running: Sequence[Entry], rounds: int) -> None:
+    """Every entry once a round, each round beginning with another one; who fails drops out."""
     for number in range(rounds):
         first = number % max(1, len(running))
-        for entry, process in running[first:] + running[:first]:
-            if entry.problem:
+        for entry in [*running[first:], *running[:first]]:
+            if entry.problem or entry.process is None:
                 continue
             try:
-                done = process.ask("time", units=entry.units)
+                done = entry.process.ask("time", units=entry.units)
             except PeerError as error:
                 entry.problem, entry.times = str(error), []
                 continue
@@ -135,10 +134,18 @@ def take_rounds(running: list[tuple[Entry, Process]], rounds: int) -> None:
             entry.cores.append(done["cores"])
 
 
-def record(case: Case, entries: Sequence[Entry]) -> dict[str, Any]:
-    ours = next((entry.times for entry in entries if entry.framework == WEIGHED), [])
+def quicker_of_each(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """For each framework the entry of the least median; one that has failed only where all have."""
+    best: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda one: statistics.median(one.times) if one.times else float("inf")):
+        best.setdefault(entry.framework, entry)
+    return best
+
+
+def record(case: Case, best: dict[str, Entry], order: Iterable[str]) -> dict[str, Any]:
+    ours = best[WEIGHED].times if WEIGHED in best else []
     rows = []
-    for entry in entries:
+    for entry in (best[name] for name in order if name in best):
         row: dict[str, Any] = {"framework": entry.framework, "problem": entry.problem}
         if entry.times:
             row |= {"threads": entry.threads or "default", "cores": statistics.median(entry.cores)}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from suite.accuracy import SIZES, Settings, read_mnist
 from suite.data import float_inputs
 from suite.reference import BETA1, BETA2, EPSILON, MOMENTUM
 
@@ -43,13 +46,14 @@ def updated(kind: str, rate: Any, state: Any, gradient: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames="kind", donate_argnums=0)
-def learn(state: Any, x: Any, t: Any, order: Any, rate: Any, kind: str) -> Any:
-    """One pass; order: (steps, batch) row numbers."""
+def learn(state: Any, x: Any, t: Any, order: Any, rates: Any, kind: str) -> Any:
+    """One pass; order: (steps, batch) row numbers, rates: (steps,)."""
 
-    def step(state: Any, rows: Any) -> Any:
+    def step(state: Any, now: Any) -> Any:
+        rows, rate = now
         return updated(kind, rate, state, jax.grad(loss)(state[0], x[rows], t[rows])), None
 
-    return jax.lax.scan(step, state, order)[0]
+    return jax.lax.scan(step, state, (order, rates))[0]
 
 
 def initial_state(weights: Any, kind: str) -> Any:
@@ -79,7 +83,8 @@ class Trainer:
         n, batch = self.steps * self.task.case.batch, self.task.case.batch
         order = self.generator.permutation(n) if self.shuffle else np.arange(n)
         order = jnp.asarray(order.reshape(self.steps, batch).astype(np.int32))
-        self.state = learn(self.state, self.x, self.t, order, self.task.rate, self.task.case.optimizer)
+        rates = jnp.full(self.steps, self.task.rate, dtype=jnp.float32)
+        self.state = learn(self.state, self.x, self.t, order, rates, self.task.case.optimizer)
         jax.block_until_ready(self.state)
 
     def result(self) -> list[Any]:
@@ -87,3 +92,19 @@ class Trainer:
 
 
 trainer = Trainer
+
+
+def accuracies(settings: Settings) -> Iterator[float]:
+    """See `suite.accuracy`. The rows of an epoch that don't fill a batch are left out."""
+    x, t, test_x, test_t = map(jnp.asarray, read_mnist())
+    generator, batch = np.random.default_rng(settings.seed), settings.batch
+    weights: list[Any] = []
+    for n_in, n_out in pairwise(SIZES):
+        weights += [generator.normal(0, (2 / n_in) ** 0.5, (n_out, n_in)).astype(np.float32), np.zeros(n_out, "f")]
+    state, answer = initial_state(weights, "adam"), jax.jit(logits)
+    for epoch in range(settings.epochs):
+        steps = len(x) // batch
+        order = jnp.asarray(generator.permutation(len(x))[: steps * batch].reshape(steps, batch).astype(np.int32))
+        rates = jnp.asarray(settings.rates(np.arange(steps) + epoch * steps, steps), dtype=jnp.float32)
+        state = learn(state, x, t, order, rates, "adam")
+        yield float((answer(state[0], test_x).argmax(axis=1) == test_t).mean())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
+from suite.accuracy import SIZES, Settings, read_mnist
 from suite.data import float_inputs
 from suite.peers.chunks import quickest_chunk
 
@@ -82,3 +84,22 @@ class Predictor:
 
 
 trainer, predictor = Trainer, Predictor
+
+
+def accuracies(settings: Settings) -> Iterator[float]:
+    """See `suite.accuracy`."""
+    torch.manual_seed(settings.seed)
+    x, t, test_x, test_t = map(torch.from_numpy, read_mnist())
+    model = torch.nn.Sequential(torch.nn.Linear(*SIZES[:2]), torch.nn.ReLU(), torch.nn.Linear(*SIZES[1:]))
+    optimizer, loss_of = torch.optim.Adam(model.parameters(), fused=True), torch.nn.CrossEntropyLoss()
+    for epoch in range(settings.epochs):
+        batches = torch.randperm(len(x)).split(settings.batch)
+        rates = settings.rates(np.arange(len(batches)) + epoch * len(batches), len(batches))
+        for rows, rate in zip(batches, rates.tolist(), strict=True):
+            optimizer.param_groups[0]["lr"] = rate
+            loss = loss_of(model(x[rows]), t[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        with torch.inference_mode():
+            yield float((model(test_x).argmax(dim=1) == test_t).float().mean())

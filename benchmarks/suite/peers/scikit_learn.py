@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier
 
+from suite.accuracy import SIZES, Settings, read_mnist
 from suite.data import float_inputs
 from suite.peers.chunks import quickest_chunk
 
@@ -80,3 +82,21 @@ class Predictor:
 
 
 trainer, predictor = Trainer, Predictor
+
+
+PARTS = 10  # of an epoch, each with its own rate: it has no schedule of a rate a step
+
+
+def accuracies(settings: Settings) -> Iterator[float]:
+    """See `suite.accuracy`."""
+    x, t, test_x, test_t = read_mnist()
+    model = MLPClassifier(SIZES[1:-1], alpha=0.0, batch_size=settings.batch, random_state=settings.seed)
+    generator, classes = np.random.default_rng(settings.seed), np.arange(SIZES[-1])
+    for epoch in range(settings.epochs):
+        for part, rows in enumerate(np.array_split(generator.permutation(len(x)), PARTS)):
+            (rate,) = settings.rates(np.array([epoch * PARTS + part + 0.5]), PARTS)
+            model.set_params(learning_rate_init=rate)
+            if hasattr(model, "_optimizer"):
+                model._optimizer.learning_rate_init = rate
+            model.partial_fit(x[rows], t[rows], classes=classes)
+        yield float(model.score(test_x, test_t))

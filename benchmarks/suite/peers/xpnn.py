@@ -7,12 +7,14 @@ import importlib.metadata
 import inspect
 import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import xpnn
+from suite.accuracy import SIZES, Settings
 from suite.cases import Case, parse_case
 from suite.data import float_inputs, initial_weights, read_rows
 from suite.peers.blas import numpy_version
@@ -135,3 +137,14 @@ def learn_epoch(folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     epoch = next(iter(OPEN["epochs"]))
     return {"seconds": time.perf_counter() - started, "path": epoch.step}
+
+
+def accuracies(settings: Settings) -> Iterator[float]:
+    """See `suite.accuracy`."""
+    data = xpnn.load("mnist")
+    net = xpnn.MLP(SIZES, seed=settings.seed)
+    steps = -(-len(data.train) // settings.batch)
+    optimizer = xpnn.optimizers.adam(lambda numbers: settings.rates(numbers, steps))
+    options = {"epochs": settings.epochs, "batch_size": settings.batch, "optimizer": optimizer, "seed": settings.seed}
+    for epoch in xpnn.train(net, data.train, validation=data.test, **options):
+        yield epoch.validation.accuracy
