@@ -5,6 +5,7 @@ Options of pytest go after `--`: `nox -s tests -- -k optimizers`.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
+PEERS = ("pytorch", "jax", "scikit-learn", "onnxruntime")  # of the benchmarks, each with a dependency group
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|venv"  # uv where it is installed
@@ -106,3 +108,15 @@ def tests_cuda(session: nox.Session) -> None:
     (cupy,) = PYPROJECT["project"]["optional-dependencies"][extra]
     install(session, cupy.replace(">=", "[ctk]>="))
     run_pytest(session, "cuda")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the CPU beside other frameworks, for most of an hour; `nox -s bench -- --quick` for two minutes.
+
+    `nox -s bench -- --framework xpnn --framework jax` installs what these need alone.
+    """
+    named = [name for option, name in itertools.pairwise(session.posargs) if option == "--framework"]
+    groups = [f"bench-{name}" for name in named or PEERS if name in PEERS]
+    install(session, *nox.project.dependency_groups(PYPROJECT, *groups))
+    session.run("python", "benchmarks/cpu.py", *session.posargs)

@@ -1,0 +1,151 @@
+"""Which frameworks there are, and the processes that they run in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.cases import OPTIMIZERS, QUERIES, Case
+
+ROOT = Path(__file__).parents[1]
+DEFAULT_THREADS, ONE_THREAD = 0, 1
+
+
+@dataclass(frozen=True)
+class Framework:
+    """kinds: the optimizers and questions that it takes part in; needs: the modules that it imports."""
+
+    name: str
+    peer: str
+    kinds: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    variant: str = ""
+    checked: bool = True
+    uncorrected_epsilon: bool = False  # see `suite.reference.expected`
+
+    def takes(self, case: Case) -> bool:
+        return case.optimizer in self.kinds
+
+
+FRAMEWORKS = (
+    Framework("xpnn", "xpnn", (*OPTIMIZERS, "seed", *QUERIES)),
+    Framework("xpnn-reference", "xpnn", (*OPTIMIZERS, "seed"), variant="reference"),
+    Framework("textbook", "textbook", ("seed",), variant="ready"),
+    Framework("textbook-parsing", "textbook", ("seed",), variant="parsing"),
+    Framework("pytorch", "pytorch", (*OPTIMIZERS, *QUERIES), ("torch",)),
+    Framework("jax", "jax", OPTIMIZERS, ("jax",)),
+    Framework("scikit-learn", "scikit_learn", (*OPTIMIZERS, *QUERIES), ("sklearn",), uncorrected_epsilon=True),
+    Framework("onnxruntime", "onnx_runtime", tuple(QUERIES), ("onnx", "onnxruntime")),
+    Framework("gemms", "gemms", (*OPTIMIZERS, "seed"), checked=False),
+)
+
+
+def why_missing(framework: Framework) -> str:
+    """Why it can't take part; nothing if it can."""
+    missing = [name for name in framework.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"{framework.name} is left out: {', '.join(missing)} not installed"
+    if framework.name == "xpnn-reference":
+        from suite.peers.xpnn import has_fast_option
+
+        return "" if has_fast_option() else "xpnn-reference is left out: this xpnn.train has no option fast"
+    return ""
+
+
+class PeerError(Exception):
+    """A framework's process answered with an error, or not at all."""
+
+
+class Process:
+    """One framework's process, kept alive."""
+
+    def __init__(self, framework: Framework, threads: int, folder: Path) -> None:
+        self.name = f"{framework.name} at {'its default' if threads == DEFAULT_THREADS else threads} threads"
+        self.log = folder / f"{framework.name}-{threads}.log"
+        command = [sys.executable, "-m", "suite.worker", framework.peer, str(folder), str(threads), framework.variant]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment(threads), stdin=-1, stdout=-1, stderr=log, text=True
+            )
+        try:
+            self.version = self._read()["version"]
+        except PeerError:
+            self.close()
+            raise
+
+    def ask(self, what: str, **details: Any) -> dict[str, Any]:
+        """One order and its answer. Raises PeerError."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps({"do": what, **details}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the reading below says why
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            said = self.log.read_text(errors="replace").strip().splitlines()
+            raise PeerError(f"{self.name} ended: {said[-1] if said else 'without a word'}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What tells every library how many threads to take; the default leaves that to them."""
+    libraries = ("OPENBLAS", "OMP", "MKL", "NUMBA", "VECLIB")
+    names = [*(f"{name}{'_MAXIMUM' if name == 'VECLIB' else '_NUM'}_THREADS" for name in libraries), "NPROC"]
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    if threads == DEFAULT_THREADS:
+        return kept
+    xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+    return kept | dict.fromkeys(names, str(threads)) | {"XLA_FLAGS": xla}
+
+
+class Processes:
+    """Each framework's process for each number of threads, started when it is first wanted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: dict[tuple[str, int], Process] = {}
+
+    def get(self, framework: Framework, threads: int) -> Process:
+        """Raises PeerError if it can't be started."""
+        key = framework.name, threads
+        if key not in self.started:
+            self.started[key] = Process(framework, threads, self.folder)
+        return self.started[key]
+
+    def drop(self, name: str) -> None:
+        """Close a framework's processes."""
+        for key in [key for key in self.started if key[0] == name]:
+            self.started.pop(key).close()
+
+    def versions(self) -> dict[str, str]:
+        return {name: process.version for (name, _), process in self.started.items()}
+
+    def close(self) -> None:
+        for process in self.started.values():
+            process.close()
+        self.started.clear()
