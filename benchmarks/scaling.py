@@ -3,8 +3,8 @@
     python benchmarks/scaling.py [--json FILE]     needs Matplotlib and threadpoolctl; takes about four minutes
 
 Rows of 784 random pixels, SGD and Adam, float32; what isn't varied is 784-200-10 in batches of 128. Each point is the
-best of several runs of about a tenth of a second. The dashed line is the bound: the step's own matrix products in NumPy, and
-nothing else.
+best of several runs of about a tenth of a second. The dashed line is the bound: the step's own matrix products in
+NumPy, and nothing else.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ class Framework:
 
 FRAMEWORKS = (
     Framework("xpnn", "xpnn", (*OPTIMIZERS, "seed", *QUERIES)),
+    Framework("xpnn-numpy", "xpnn", (*OPTIMIZERS, "seed"), variant="numpy"),
     Framework("xpnn-reference", "xpnn", (*OPTIMIZERS, "seed"), variant="reference"),
     Framework("textbook", "textbook", ("seed",), variant="ready"),
     Framework("textbook-parsing", "textbook", ("seed",), variant="parsing"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import xpnn
+import xpnn.fast.compiled
 from suite.accuracy import SIZES, Settings
 from suite.cases import Case, parse_case
 from suite.data import float_inputs, initial_weights, read_rows
@@ -55,6 +56,8 @@ class Trainer:
     def __init__(self, task: Any) -> None:
         self.task = task
         self.options = options_of(task.case, task.rate)
+        if task.variant == "numpy":  # as where Numba isn't installed
+            xpnn.fast.compiled.is_installed = lambda: False
         if task.variant == "reference" and has_fast_option():
             self.options["fast"] = False
 
