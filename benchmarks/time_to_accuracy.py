@@ -4,9 +4,10 @@
 
 All learn 784-200-10 (ReLU, softmax, Adam) from $XPNN_DATA_DIR/mnist. Each framework's settings come from the same
 search: every batch size with every rate and every schedule, at the default threads and at one, once; then the quickest
-few with more seeds. The one of the least median is run with five new seeds, the frameworks in turn. Every run is a process of its own. Its clock starts before
-the process does and stops when the first test accuracy of 98 % is printed: imports, reading, compiling and testing
-after each epoch count. A run that ends below 98 % has failed.
+few with more seeds. The one of the least median is run with five new seeds, the frameworks in turn.
+
+Every run is a process of its own. Its clock starts before the process does and stops when the first test accuracy of
+98 % is printed: imports, reading, compiling and testing after each epoch count. A run that ends below 98 % has failed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """No framework but the bound: the matrix products of a step, in NumPy, and nothing else.
 
-With one row a step they are those of a block of 64 rows, for exact updates can be put off so far (docs/math.md).
+With one row a step they are those of a block of 64 rows, whose updates of the first layer can be put off exactly: its
+outputs, the rows' products with each other, and the sum of the updates. The second, small layer's are left out.
 """
 
 from __future__ import annotations

@@ -30,14 +30,14 @@ def loss(weights: Any, x: Any, t: Any) -> Any:
     return -jnp.take_along_axis(jax.nn.log_softmax(logits(weights, x)), t[:, None], axis=1).mean()
 
 
-def updated(kind: str, rate: Any, state: Any, gradient: Any) -> Any:
+def updated(kind: str, epsilon: float, rate: Any, state: Any, gradient: Any) -> Any:
     weights, first, second, count = state
     count = count + 1
     if kind == "adam":
         first = [m + (1 - BETA1) * (g - m) for m, g in zip(first, gradient, strict=True)]
         second = [v + (1 - BETA2) * (g * g - v) for v, g in zip(second, gradient, strict=True)]
         a, b = 1 - BETA1**count, 1 - BETA2**count
-        moves = [m / a / (jnp.sqrt(v / b) + EPSILON) for m, v in zip(first, second, strict=True)]
+        moves = [m / a / (jnp.sqrt(v / b) + epsilon) for m, v in zip(first, second, strict=True)]
     elif kind == "momentum":
         first = moves = [MOMENTUM * m + g for m, g in zip(first, gradient, strict=True)]
     else:
@@ -45,13 +45,13 @@ def updated(kind: str, rate: Any, state: Any, gradient: Any) -> Any:
     return [W - rate * move for W, move in zip(weights, moves, strict=True)], first, second, count
 
 
-@partial(jax.jit, static_argnames="kind", donate_argnums=0)
-def learn(state: Any, x: Any, t: Any, order: Any, rates: Any, kind: str) -> Any:
+@partial(jax.jit, static_argnames=("kind", "epsilon"), donate_argnums=0)
+def learn(state: Any, x: Any, t: Any, order: Any, rates: Any, kind: str, epsilon: float) -> Any:
     """One pass; order: (steps, batch) row numbers, rates: (steps,)."""
 
     def step(state: Any, now: Any) -> Any:
         rows, rate = now
-        return updated(kind, rate, state, jax.grad(loss)(state[0], x[rows], t[rows])), None
+        return updated(kind, epsilon, rate, state, jax.grad(loss)(state[0], x[rows], t[rows])), None
 
     return jax.lax.scan(step, state, (order, rates))[0]
 
@@ -84,7 +84,7 @@ class Trainer:
         order = self.generator.permutation(n) if self.shuffle else np.arange(n)
         order = jnp.asarray(order.reshape(self.steps, batch).astype(np.int32))
         rates = jnp.full(self.steps, self.task.rate, dtype=jnp.float32)
-        self.state = learn(self.state, self.x, self.t, order, rates, self.task.case.optimizer)
+        self.state = learn(self.state, self.x, self.t, order, rates, self.task.case.optimizer, EPSILON)
         jax.block_until_ready(self.state)
 
     def result(self) -> list[Any]:
@@ -106,5 +106,5 @@ def accuracies(settings: Settings) -> Iterator[float]:
         steps = len(x) // batch
         order = jnp.asarray(generator.permutation(len(x))[: steps * batch].reshape(steps, batch).astype(np.int32))
         rates = jnp.asarray(settings.rates(np.arange(steps) + epoch * steps, steps), dtype=jnp.float32)
-        state = learn(state, x, t, order, rates, "adam")
+        state = learn(state, x, t, order, rates, "adam", 1e-8)
         yield float((answer(state[0], test_x).argmax(axis=1) == test_t).mean())

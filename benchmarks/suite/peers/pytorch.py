@@ -12,6 +12,7 @@ import torch
 from suite.accuracy import SIZES, Settings, read_mnist
 from suite.data import float_inputs
 from suite.peers.chunks import quickest_chunk
+from suite.reference import EPSILON, MOMENTUM
 
 
 def version() -> str:
@@ -33,8 +34,8 @@ def make_model(task: Any) -> Any:
 
 def make_optimizer(parameters: Any, kind: str, rate: float) -> Any:
     if kind == "adam":
-        return torch.optim.Adam(parameters, rate, fused=True)
-    return torch.optim.SGD(parameters, rate, momentum=0.9 if kind == "momentum" else 0.0, fused=True)
+        return torch.optim.Adam(parameters, rate, eps=EPSILON, fused=True)
+    return torch.optim.SGD(parameters, rate, momentum=MOMENTUM if kind == "momentum" else 0.0, fused=True)
 
 
 class Trainer:

@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPClassifier
 from suite.accuracy import SIZES, Settings, read_mnist
 from suite.data import float_inputs
 from suite.peers.chunks import quickest_chunk
+from suite.reference import EPSILON, MOMENTUM
 
 
 def version() -> str:
@@ -27,7 +28,8 @@ def make_model(task: Any, shuffle: bool, x: Any) -> Any:
         alpha=0.0,
         batch_size=case.batch,
         learning_rate_init=task.rate,
-        momentum=0.9 if case.optimizer == "momentum" else 0.0,
+        epsilon=EPSILON,
+        momentum=MOMENTUM if case.optimizer == "momentum" else 0.0,
         nesterovs_momentum=False,
         shuffle=shuffle,
         random_state=0,

@@ -19,6 +19,7 @@ from suite.accuracy import SIZES, Settings
 from suite.cases import Case, parse_case
 from suite.data import float_inputs, initial_weights, read_rows
 from suite.peers.blas import numpy_version
+from suite.reference import EPSILON, MOMENTUM
 
 ENDLESS = 1 << 40  # epochs; the steps are asked for one pass at a time
 
@@ -44,8 +45,10 @@ def make_net(case: Case, weights: Any) -> xpnn.MLP:
 
 
 def options_of(case: Case, rate: float) -> dict[str, Any]:
-    kinds = {"adam": xpnn.optimizers.adam, "momentum": xpnn.optimizers.momentum}
-    optimizer = kinds.get(case.optimizer, xpnn.optimizers.sgd)(rate)
+    if case.optimizer == "adam":
+        optimizer = xpnn.optimizers.adam(rate, epsilon=EPSILON)
+    else:
+        optimizer = xpnn.optimizers.sgd(rate, momentum=MOMENTUM if case.optimizer == "momentum" else 0.0)
     rule = "book" if case.optimizer == "seed" else "gradient"
     return {"optimizer": optimizer, "batch_size": case.batch, "error_rule": rule}
 
