@@ -28,7 +28,7 @@ from typing import Any
 from suite import report
 from suite.cases import Case, all_cases, parse_case, quick_cases
 from suite.data import write_rows
-from suite.frameworks import FRAMEWORKS, Framework, Processes, why_missing
+from suite.frameworks import FRAMEWORKS, Framework, PeerError, Processes, why_missing
 from suite.memory import measure_memory
 from suite.rounds import Settings, run_case
 from suite.textbook import run_textbook
@@ -88,10 +88,12 @@ def chosen_frameworks(names: list[str] | None) -> list[Framework]:
 
 
 def run_cases(
-    cases: list[Case], frameworks: list[Framework], folder: Path, settings: Settings
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The records of the cases, and the frameworks' versions."""
-    processes, records, started = Processes(folder), [], time.monotonic()
+    cases: list[Case], frameworks: list[Framework], folder: Path, settings: Settings, results: dict[str, Any]
+) -> None:
+    """Add the records of the cases to the results, and the frameworks' versions."""
+    records: list[dict[str, Any]] = []
+    results |= {"cases": records, "versions": {}}
+    processes, started = Processes(folder), time.monotonic()
     try:
         for number, case in enumerate(cases):
             left = f", {(time.monotonic() - started) / number * (len(cases) - number):.0f} s left" if number else ""
@@ -100,10 +102,9 @@ def run_cases(
             for entry in records[-1]["entries"]:
                 if entry["problem"]:
                     say(f"  {entry['problem']}")
-        versions = processes.versions()
+            results["versions"] |= processes.versions()
     finally:
         processes.close()
-    return records, versions
 
 
 def warn_of_kernels() -> None:
@@ -129,23 +130,26 @@ def machine() -> dict[str, Any]:
     }
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, folder: Path, results: dict[str, Any]) -> None:
+    """Add all parts to the results, each when it is done."""
     warn_of_kernels()
     frameworks = chosen_frameworks(arguments.framework)
     widths = {case.sizes[0] for case in arguments.case} if "cases" in arguments.part else set()
     if {"memory", "textbook"} & set(arguments.part):
         widths.add(784)
-    results = {"machine": machine(), "data": {width: write_rows(folder, width) for width in sorted(widths)}}
+    results["data"] = {width: write_rows(folder, width) for width in sorted(widths)}
     if "cases" in arguments.part:
         settings = Settings(arguments.rounds, arguments.seconds, arguments.sabotage)
-        results["cases"], results["versions"] = run_cases(arguments.case, frameworks, folder, settings)
+        run_cases(arguments.case, frameworks, folder, settings, results)
     if "memory" in arguments.part:
         say("memory")
         results["memory"] = measure_memory(frameworks, folder)
     if "textbook" in arguments.part:
         say("the textbook's five epochs")
-        results["textbook"] = run_textbook(folder, arguments.quick)
-    return results
+        try:
+            results["textbook"] = run_textbook(folder, arguments.quick)
+        except PeerError as error:
+            say(f"  {error}")
 
 
 def print_results(results: dict[str, Any], arguments: argparse.Namespace) -> None:
@@ -168,11 +172,14 @@ def print_results(results: dict[str, Any], arguments: argparse.Namespace) -> Non
 
 def main() -> None:
     arguments = parse_arguments()
-    with tempfile.TemporaryDirectory(prefix="xpnn-bench-") as folder:
-        results = measure(arguments, Path(folder))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1))
-    print_results(results, arguments)
+    results: dict[str, Any] = {"machine": machine(), "data": {}}
+    try:
+        with tempfile.TemporaryDirectory(prefix="xpnn-bench-") as folder:
+            measure(arguments, Path(folder), results)
+    finally:  # a run that is broken off shows what it has measured
+        if arguments.json:
+            arguments.json.write_text(json.dumps(results, indent=1))
+        print_results(results, arguments)
 
 
 if __name__ == "__main__":

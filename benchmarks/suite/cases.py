@@ -29,7 +29,7 @@ class Case:
 
     @property
     def rate(self) -> float:
-        """Small enough that rounding doesn't grow in the course of the check, and that a rate off by 1 % shows in it."""
+        """Small enough that rounding doesn't grow during the check, large enough that 1 % more of it shows."""
         if self.optimizer == "seed":
             return 0.1
         if self.optimizer == "adam":

@@ -42,9 +42,9 @@ def read_rows(folder: Path, n_in: int, mmap: bool = False) -> tuple[NDArray[np.u
     return np.load(folder / f"inputs{n_in}.npy", mmap_mode=mode), np.load(folder / f"labels{n_in}.npy", mmap_mode=mode)
 
 
-def initial_weights(case: Case) -> list[NDArray[np.float32]]:
+def initial_weights(case: Case, draw: int = 1) -> list[NDArray[np.float32]]:
     """W (n_out, n_in), b, W, b, ... from the inputs on; the textbooks' first network has no b."""
-    generator, weights = np.random.default_rng(1), []
+    generator, weights = np.random.default_rng(draw), []
     for n_in, n_out in pairwise(case.sizes):
         deviation = (1 if case.optimizer == "seed" else 2) / n_in
         weights.append(generator.normal(0, deviation**0.5, (n_out, n_in)).astype(np.float32))

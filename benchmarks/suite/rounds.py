@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from suite.cases import EPOCH_ROWS, Case
 from suite.data import read_rows
 from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, Process, Processes
-from suite.reference import MOST_ERROR, expected, relative_error
+from suite.reference import DRAWS, MOST_ERROR, expected, relative_error
 
 WEIGHED = "xpnn"  # whose ratio to all others is told
 FAR_BEHIND = 1.5  # times the better trial: trials are short, so what is nearer than that takes part in the rounds
@@ -47,12 +47,17 @@ class Entry:
 def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, settings: Settings) -> dict[str, Any]:
     """The record of a case, for the report and for JSON."""
     taking = [framework for framework in frameworks if framework.takes(case)]
-    wanted = expectations(case, taking, processes.folder)
+    rows = read_rows(processes.folder, case.sizes[0], mmap=True)
+
+    @cache
+    def wanted(uncorrected_epsilon: bool, draw: int) -> Any:
+        return expected(case, *rows, uncorrected_epsilon, draw)
+
     running: list[Entry] = []
     failed: list[Entry] = []
     for framework in taking:
         try:
-            running += candidates(case, framework, processes, settings, wanted[framework.uncorrected_epsilon])
+            running += candidates(case, framework, processes, settings, wanted)
         except PeerError as error:
             failed.append(Entry(framework.name, problem=str(error)))
     take_rounds(running, settings.rounds)
@@ -65,15 +70,6 @@ def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, 
     return record(case, quicker_of_each([*running, *failed]), [framework.name for framework in taking])
 
 
-def expectations(case: Case, frameworks: Iterable[Framework], folder: Path) -> dict[bool, Any]:
-    """What float64 says, by whether Adam's epsilon is left uncorrected."""
-    rows = read_rows(folder, case.sizes[0], mmap=True)
-    kinds = {framework.uncorrected_epsilon for framework in frameworks}
-    if case.optimizer != "adam":
-        return dict.fromkeys(kinds, expected(case, *rows))
-    return {kind: expected(case, *rows, uncorrected_epsilon=kind) for kind in kinds}
-
-
 def candidates(case: Case, framework: Framework, processes: Processes, settings: Settings, wanted: Any) -> list[Entry]:
     """The framework at its default threads and at one, checked; without one that a trial shows to be far behind.
 
@@ -82,8 +78,7 @@ def candidates(case: Case, framework: Framework, processes: Processes, settings:
     found = []
     for threads in (DEFAULT_THREADS, ONE_THREAD):
         process = processes.get(framework, threads)
-        process.ask("prepare", case=str(case), rate_factor=1.01 if framework.name == settings.sabotage else 1.0)
-        error = check(process, processes.folder, wanted) if framework.checked else None
+        error = checked(case, framework, process, settings, wanted)
         units, seconds = try_out(process, settings.seconds)
         found.append(Entry(framework.name, threads, process, units, seconds, error=error))
     best = min(entry.trial for entry in found)
@@ -93,15 +88,28 @@ def candidates(case: Case, framework: Framework, processes: Processes, settings:
     return [entry for entry in found if entry.trial <= FAR_BEHIND * best]
 
 
-def check(process: Process, folder: Path, wanted: Any) -> float:
-    """The relative error against float64. Raises PeerError where it is too large."""
-    path = folder / "answer.npz"
-    process.ask("check", path=str(path))
-    with np.load(path) as file:
-        error = relative_error([file[name] for name in file.files], wanted)
-    if not error < MOST_ERROR:
-        raise PeerError(f"{process.name} is wrong: its error relative to float64 is {error:.1e}, above {MOST_ERROR:g}")
-    return error
+def checked(case: Case, framework: Framework, process: Process, settings: Settings, wanted: Any) -> float | None:
+    """Prepare the process for the case; its relative error beside float64, None for what isn't checked.
+
+    Rarely, rounding decides whether a ReLU is on for a row; where its unit has no other row, Adam makes a whole step of
+    the difference. So a framework is right if it agrees with float64 from one of the DRAWS of initial weights; one with
+    a wrong rate never does. Raises PeerError for one that is wrong.
+    """
+    path, errors = process.log.with_suffix(".npz"), []
+    for draw in DRAWS:
+        factor = 1.01 if framework.name == settings.sabotage else 1.0
+        process.ask("prepare", case=str(case), rate_factor=factor, draw=draw)
+        if not framework.checked:
+            return None
+        process.ask("check", path=str(path))
+        uncorrected = framework.uncorrected_epsilon and case.optimizer == "adam"
+        with np.load(path) as file:
+            errors.append(relative_error([file[name] for name in file.files], wanted(uncorrected, draw)))
+        if errors[-1] < MOST_ERROR:
+            return errors[-1]
+    raise PeerError(
+        f"{process.name} is wrong: its error relative to float64 is {min(errors):.1e}, above {MOST_ERROR:g}"
+    )
 
 
 def try_out(process: Process, seconds: float) -> tuple[int, float]:

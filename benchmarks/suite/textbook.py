@@ -15,48 +15,62 @@ from suite.data import read_rows
 from suite.frameworks import DEFAULT_THREADS, FRAMEWORKS, ONE_THREAD, Process
 
 EPOCHS, LINES = 5, 12_000
+OURS, THEIRS = "xpnn", "textbook-parsing"
 BY_NAME = {framework.name: framework for framework in FRAMEWORKS}
 
 
 def run_textbook(folder: Path, quick: bool) -> dict[str, Any]:
-    """Seconds of both for EPOCHS epochs, each at the number of threads that is better for it."""
+    """Seconds of both for EPOCHS epochs, each at the number of threads that is better for it. Raises PeerError."""
     path = write_csv(folder)
     epochs = 1 if quick else EPOCHS
     processes: dict[tuple[str, int], Process] = {}
-    for threads in (DEFAULT_THREADS, ONE_THREAD):
-        for name in ("xpnn", "textbook-parsing"):
-            processes[name, threads] = Process(BY_NAME[name], threads, folder)
-    reading = {key: read(process, key[0], path) for key, process in processes.items()}
-    learning: dict[tuple[str, int], list[float]] = {key: [] for key in processes}
-    lines, said = LINES // epochs, {}
-    for _ in range(epochs):
-        for key, process in processes.items():
-            if key[0] == "xpnn":
-                done = process.ask("call", name="learn_epoch")
-                said["path"] = done["path"]
-                learning[key].append(done["seconds"])
-            else:
-                seconds = process.ask("call", name="learn_lines", count=lines)["seconds"]
-                learning[key].append(seconds * EPOCH_ROWS / lines)
-    for process in processes.values():
-        process.close()
+    try:
+        for threads in (DEFAULT_THREADS, ONE_THREAD):
+            for name in (OURS, THEIRS):
+                processes[name, threads] = Process(BY_NAME[name], threads, folder)
+        reading = {key: read(process, key[0], path) for key, process in processes.items()}
+        learning, way = learn_in_turn(processes, epochs)
+    finally:
+        for process in processes.values():
+            process.close()
     totals = {key: reading[key] + EPOCHS * statistics.median(learning[key]) for key in processes}
-    ours, theirs = (
-        min((key for key in totals if key[0] == name), key=lambda key: totals[key])
-        for name in ("xpnn", "textbook-parsing")
-    )
+    best = {
+        name: min((key for key in totals if key[0] == name), key=lambda key: totals[key]) for name in (OURS, THEIRS)
+    }
+    told = {
+        name: {"seconds": totals[key], "reading": reading[key], "threads": key[1] or "default"}
+        for name, key in best.items()
+    }
     return {
-        "xpnn": {"seconds": totals[ours], "reading": reading[ours], "threads": ours[1] or "default", **said},
-        "textbook": {"seconds": totals[theirs], "reading": reading[theirs], "threads": theirs[1] or "default"},
-        "ratio": totals[theirs] / totals[ours],
+        "xpnn": told[OURS] | {"path": way},
+        "textbook": told[THEIRS],
+        "ratio": told[THEIRS]["seconds"] / told[OURS]["seconds"],
         "epochs": EPOCHS,
         "xpnn_epochs_timed": epochs,
-        "lines": lines * epochs,
+        "lines": LINES // epochs * epochs,
     }
 
 
+def learn_in_turn(
+    processes: dict[tuple[str, int], Process], epochs: int
+) -> tuple[dict[tuple[str, int], list[float]], str]:
+    """(each process's seconds an epoch, several times over; the name of xpnn's step). Raises PeerError."""
+    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in processes}
+    lines, way = LINES // epochs, ""
+    for _ in range(epochs):
+        for key, process in processes.items():
+            if key[0] == OURS:
+                done = process.ask("call", name="learn_epoch")
+                way = done["path"]
+                seconds[key].append(done["seconds"])
+            else:
+                done = process.ask("call", name="learn_lines", count=lines)
+                seconds[key].append(done["seconds"] * EPOCH_ROWS / lines)
+    return seconds, way
+
+
 def read(process: Process, name: str, path: Path) -> float:
-    seconds: float = process.ask("call", name="read_csv" if name == "xpnn" else "read_lines", path=str(path))["seconds"]
+    seconds: float = process.ask("call", name="read_csv" if name == OURS else "read_lines", path=str(path))["seconds"]
     return seconds
 
 

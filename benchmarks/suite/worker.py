@@ -2,7 +2,7 @@
 
 It reads lines of JSON and answers each with one:
 
-    {"do": "prepare", "case": NAME, "rate_factor": 1.0}    the case that the next lines are about
+    {"do": "prepare", "case": NAME, "rate_factor": 1.0, "draw": 1}  the case that the next lines are about
     {"do": "check", "path": FILE}           CHECK_STEPS steps, or one answer, into an .npz file
     {"do": "time", "units": N}              -> {"seconds", "units", "path", "cores"}; units are steps, or questions
     {"do": "release"}                       forget the case and its arrays
@@ -67,12 +67,12 @@ class Worker:
         done: dict[str, Any] = getattr(self, what)(**order)
         return done
 
-    def prepare(self, case: str, rate_factor: float = 1.0) -> dict[str, Any]:
+    def prepare(self, case: str, rate_factor: float = 1.0, draw: int = 1) -> dict[str, Any]:
         self.release()
         chosen = parse_case(case)
         inputs, labels = read_rows(self.folder, chosen.sizes[0])
         rate = chosen.rate * rate_factor
-        weights = initial_weights(chosen)
+        weights = initial_weights(chosen, draw)
         self.task = Task(chosen, rate, inputs, labels, weights, self.threads, self.variant)
         self.runner = (self.peer.predictor if chosen.is_query else self.peer.trainer)(self.task)
         return {}
