@@ -118,5 +118,6 @@ def bench(session: nox.Session) -> None:
     """
     named = [name for option, name in itertools.pairwise(session.posargs) if option == "--framework"]
     groups = [f"bench-{name}" for name in named or PEERS if name in PEERS]
-    install(session, *nox.project.dependency_groups(PYPROJECT, *groups))
+    compiled = PYPROJECT["project"]["optional-dependencies"]["jit"]
+    install(session, *nox.project.dependency_groups(PYPROJECT, *groups), *compiled)
     session.run("python", "benchmarks/cpu.py", *session.posargs)

@@ -35,7 +35,7 @@ def chosen_step(
     n = len(inputs)
     if deferred.applies(net, optimizer, batch_size, regularization, average_decay):
         quick = deferred.DeferredStep(net, optimizer, inputs, targets, batch_size, **options)
-        if compiled.learning_pays(net, n * epochs):
+        if compiled.learning_pays(net, batch_size, n * epochs):
             say(compiled.NOTICE)
             quick.compile()
         return quick

@@ -21,6 +21,7 @@ from xpnn.optimizers import Optimizer, State
 CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3, "softmax": 4}
 SECONDS_TO_GAIN = 1.0  # at least: importing Numba and loading compiled loops takes about half of it
 ADAM_GAIN = 1.0e-9  # seconds a parameter and update, measured (docs/benchmarks.md)
+LARGEST_LATER = 20_000  # weights of all layers but the first, times the rows of a batch
 LEARN_GAIN = 12e-6  # seconds a row
 NOTICE = "loading compiled loops (the first time they are compiled, which takes a few seconds)"
 
@@ -52,7 +53,11 @@ def with_compiled_update(optimizer: Optimizer, net: MLP) -> Optimizer:
     return optimizer._replace(update=update)
 
 
-def learning_pays(net: MLP, rows: int) -> bool:
-    """Whether the loop over deferred batches knows the net, and a run over so many rows gains by it."""
+def learning_pays(net: MLP, batch_size: int, rows: int) -> bool:
+    """Whether the loop over deferred batches knows the net, and a run over so many rows gains by it.
+
+    The loop saves NumPy's calls, of which a batch has thirty; but for large later layers NumPy's products are quicker.
+    """
     known = {*net.hidden, net.output} <= CODES.keys() and net.loss_function.is_difference
-    return known and rows * LEARN_GAIN > SECONDS_TO_GAIN and is_installed()
+    later = (net.weights.size - net.layers[0].W.size) * batch_size
+    return known and later <= LARGEST_LATER and rows * LEARN_GAIN > SECONDS_TO_GAIN and is_installed()

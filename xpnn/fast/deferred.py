@@ -30,8 +30,8 @@ from xpnn.regularization import Regularization
 from xpnn.steps import Buffers, ReferenceStep
 
 BLOCK = 64  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
-LARGEST_BATCH = 8  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
-LARGEST_WITH_MOMENTUM = 4
+LARGEST_BATCH = 16  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
+LARGEST_WITH_MOMENTUM = 8
 
 
 class _Batch(NamedTuple):
