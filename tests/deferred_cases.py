@@ -30,9 +30,9 @@ class Case(NamedTuple):
 DECAY = optimizers.decoupled(optimizers.sgd(0.1), 0.3)
 FALLING = optimizers.sgd(linear(0.2, 3 * N))
 CASES = {
-    **{f"batches of {size}": Case(batch_size=size) for size in (1, 2, 3, 5, 8)},
+    **{f"batches of {size}": Case(batch_size=size) for size in (1, 2, 3, 5, 8, 16)},
     **{
-        f"momentum, batches of {size}": Case(optimizer=optimizers.momentum(0.01), batch_size=size) for size in (1, 2, 4)
+        f"momentum, batches of {size}": Case(optimizer=optimizers.momentum(0.01), batch_size=size) for size in (1, 2, 8)
     },
     **{f"depth {len(sizes) - 2}": Case(sizes) for sizes in [(N_IN, 4), (N_IN, 6, 5, 4), (N_IN, 6, 5, 5, 4)]},
     **{f"depth {len(sizes) - 2}, batches": Case(sizes, batch_size=3) for sizes in [(N_IN, 4), (N_IN, 6, 5, 4)]},

@@ -114,3 +114,11 @@ print("numba" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout == "False\n"
+
+
+@needs_numba
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("sizes", "batch_size"), [([7, 200, 200, 4], 1), ([7, 60, 100, 4], 8)])
+def test_large_later_layers_are_left_to_numpys_products(sizes: list[int], batch_size: int) -> None:
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizers.sgd()}
+    assert next(train(MLP(sizes), samples_for(Case()), **options)).step == "deferred"
