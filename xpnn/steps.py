@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 from xpnn.activations import Activation, saved_for
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, take, xp_of
-from xpnn.layers import backward, forward, layers_of
+from xpnn.layers import Layer, backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
@@ -138,7 +138,7 @@ class ReferenceStep:
         if self.loss_function.link:
             self.backward_activations[-1] = None  # the loss gives dL/dz
         self.gradient = xp.zeros_like(net.parameters)
-        self.gradient_layers = layers_of(self.gradient, net.sizes, net.bias)
+        self.gradient_layers: Sequence[Layer | None] = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
         self.regularizer = Regularizer(regularization, net, self.gradient, self.rows, seed)
         self.average = ParameterAverage(net.parameters) if average_decay else None

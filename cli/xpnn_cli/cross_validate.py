@@ -12,8 +12,8 @@ import click
 
 import xpnn
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
-from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, refuse_options, usage_errors
-from xpnn_cli.tables import into_own_units, network_options, scaled, table_recipe, target_scaling, targets_option
+from xpnn_cli.settings import POSITIVE, recipe_options, refuse_options, usage_errors
+from xpnn_cli.tables import chosen_recipe, into_own_units, network_options, scaled, target_scaling, targets_option
 
 
 @click.command("cross-validate", cls=GroupedCommand)
@@ -53,7 +53,7 @@ def cross_validate(
     """
     reason = "would choose by the rows that measure; give --epochs instead."
     refuse_options(changes, ["patience", "metric", "minimum_change"], reason)
-    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
+    settings = chosen_recipe(recipe, changes, targets)
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, targets=targets)

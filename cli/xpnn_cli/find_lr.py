@@ -16,8 +16,8 @@ from xpnn.plots import check_picture
 from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
-from xpnn_cli.settings import LBFGS, POSITIVE, changed_recipe, recipe_options, refuse_options, usage_errors
-from xpnn_cli.tables import network_options, scaled, table_recipe, target_scaling, targets_option
+from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
+from xpnn_cli.tables import chosen_recipe, network_options, scaled, target_scaling, targets_option
 
 RATE = click.FloatRange(min=0, min_open=True)
 HARDLY_FELL = 0.2  # of the first loss
@@ -68,7 +68,7 @@ def find_lr(
       xpnn find-lr mnist --optimizer sgd --plot rates.png
     """
     refuse_options(changes, NO_PART_OF_A_SWEEP, "has no part in a sweep of the learning rate; leave it out.")
-    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
+    settings = chosen_recipe(recipe, changes, targets)
     if settings.optimizer == LBFGS:
         raise click.UsageError("--optimizer lbfgs has no learning rate.")
     if plot is not None:

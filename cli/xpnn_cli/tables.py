@@ -46,12 +46,14 @@ targets_option = click.option(
 )
 
 
-def table_recipe(name: str, options: dict[str, Any]) -> Recipe:
-    """The recipe with the user's changes, and with what suits tables where the user doesn't say otherwise.
+def chosen_recipe(name: str, options: dict[str, Any], targets: tuple[str, ...] | None) -> Recipe:
+    """The recipe with the user's changes and, where there are targets, with what suits tables.
 
     The usual initial weights below relu and its like are made for many inputs: on a table's few columns the net starts
     as a wild function, and Glorot's smaller ones get to better scores (docs/benchmarks.md).
     """
+    if targets is None:
+        return changed_recipe(name, options)
     recipe = changed_recipe(name, options | {"output": options["output"] or "identity"})
     return dataclasses.replace(recipe, initializer=recipe.initializer or "glorot-uniform")
 

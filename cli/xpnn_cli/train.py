@@ -30,17 +30,17 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress
-from xpnn_cli.settings import POSITIVE, changed_recipe, recipe_options, usage_errors
+from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
     check_shares,
+    chosen_recipe,
     into_own_units,
     network_options,
     predictions,
     scaled,
     scores_by_part,
     scores_lines,
-    table_recipe,
     target_scaling,
     targets_option,
 )
@@ -135,7 +135,7 @@ def train(
       xpnn train houses.csv --targets price
       xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
     """
-    settings = table_recipe(recipe, changes) if targets else changed_recipe(recipe, changes)
+    settings = chosen_recipe(recipe, changes, targets)
     out = _place_for_the_model(out, run)
     place = chosen_device(device)
     with usage_errors():

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from fake_device import FakeCupy
 from PIL import Image
-from xpnn_cli import main
 
 import xpnn
 from xpnn.optimizers import OPTIMIZERS
@@ -30,21 +29,6 @@ TRAIN_KEYS = {
     *("device", "dtype", "parameters", "epochs", "loss", "train_accuracy", "test_accuracy", "validation_accuracy"),
     *("epoch_seconds", "train_seconds", "step", "model", "data", "rows", "sizes", "seed", "note", "best_epoch"),
 }
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command in an empty folder; a traceback is a failure of the test."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, exit_code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return invoke
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.compose import TransformedTargetRegressor
@@ -22,28 +22,12 @@ from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from xpnn_cli import main
 
 import xpnn
 from xpnn.data.table import read_table
 from xpnn.recipes import Recipe
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command in an empty folder; a traceback is a failure of the test."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: str, exit_code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == exit_code, result.output
-        return result
-
-    return invoke
 
 
 def write(path: str, names: list[str], *columns: NDArray[Any]) -> None:

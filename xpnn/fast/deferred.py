@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from xpnn.backend import Array, as_floats
 from xpnn.fast.compiled import CODES
 from xpnn.fast.recurrence import Expanded, coefficients, expand
-from xpnn.layers import Layer, backward, forward, layers_of
+from xpnn.layers import forward, layers_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import Regularization
@@ -60,18 +60,19 @@ class DeferredStep(ReferenceStep):
         self.answers = np.empty((n, net.sizes[-1]), dtype=dtype)
         self.work = np.empty((n, units), dtype=dtype)
         self.units, self.spare = np.empty(units, dtype=dtype), np.empty_like(self.answers)
-        self.gradients: list[Layer | None] = [None, *self.gradient_layers[1:]]
+        W = net.layers[0].W
+        self.first_gradient = self.gradient[: W.size].reshape(W.shape)  # a work array: this gradient is put off
+        self.gradient_layers = [None, *self.gradient_layers[1:]]
         self.momentum = momentum_of(optimizer) or 0.0
         if self.momentum:
-            self.velocity_layers = layers_of(self.state["velocity"], net.sizes, net.bias)
+            self.velocity = layers_of(self.state["velocity"], net.sizes, net.bias)[0]
         self.plans: dict[int, tuple[Buffers, list[_Batch]]] = {}
         self.known_for: tuple[int, bytes, bytes] = (0, b"", b"")
         self.known: Expanded
-        first = net.layers[0].W.size
-        self.rest = [slice(first, net.weights.size), slice(net.weights.size + units * net.bias, None)]
+        rest = [slice(W.size, net.weights.size), slice(net.weights.size + units * net.bias, None)]
         self.rest_parts = [
             (self.gradient[part], {name: moment[part] for name, moment in self.state.items()}, net.parameters[part])
-            for part in self.rest
+            for part in rest
         ]
         self.done = 0  # updates of the epoch
         self.loop: Callable[[Buffers, NDArray[np.float64], NDArray[np.float64]], None] | None = None
@@ -152,7 +153,7 @@ class DeferredStep(ReferenceStep):
         if expanded.kept is not None:
             np.multiply(deltas, expanded.kept, out=deltas)
         if self.momentum:
-            V, v = self._velocity()
+            V, v = self.velocity
             np.matmul(x, V.T, out=self.work[:n])
             np.multiply(self.work[:n], expanded.velocity, out=self.work[:n])
             np.subtract(deltas, self.work[:n], out=deltas)
@@ -189,19 +190,7 @@ class DeferredStep(ReferenceStep):
             np.multiply(error, 1 / n, out=error)
         if self.weights is not None:
             np.multiply(error, buffers.weights, out=error)
-        backward(
-            net.layers,
-            self.backward_activations,
-            buffers.x,
-            buffers.outputs,
-            buffers.saved,
-            buffers.errors,
-            buffers.deltas,
-            self.gradients,
-            buffers.column,
-            buffers.masks,
-            1.0,
-        )
+        self._differentiate(buffers)
         if shrink != 1:
             np.multiply(self.rest_parts[0][2], shrink, out=self.rest_parts[0][2])
         for gradient, state, parameters in self.rest_parts:
@@ -209,9 +198,9 @@ class DeferredStep(ReferenceStep):
 
     def _close(self, expanded: Expanded, x: Array) -> None:
         """Bring the first layer up to date."""
-        n, (W, b), gradient = len(x), self.net.layers[0], self.gradient_layers[0].W
+        n, (W, b), gradient = len(x), self.net.layers[0], self.first_gradient
         deltas, work = self.deltas[:n], self.work[:n]
-        velocity = self._velocity() if self.momentum else None
+        velocity = self.velocity if self.momentum else None
         if expanded.kept is not None:
             np.multiply(W, expanded.kept_last, out=W)
         if velocity is not None:
@@ -234,9 +223,6 @@ class DeferredStep(ReferenceStep):
                 np.sum(work, axis=0, out=self.units)
                 np.multiply(velocity.b, expanded.aged, out=velocity.b)
                 np.add(velocity.b, self.units, out=velocity.b)
-
-    def _velocity(self) -> Layer:
-        return self.velocity_layers[0]
 
     def _expanded(self, rates: NDArray[np.float64], shrinks: NDArray[np.float64], n: int) -> Expanded:
         """The block's coefficients by rows; those of the last block where nothing has changed."""
