@@ -9,46 +9,66 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deferred_cases import CASES, Case, distance, samples_for, trained
+from fast_cases import CASES, DECAY, Case, N, distance, samples_for, trained
 from numpy.typing import NDArray
 
 import xpnn
 from xpnn import MLP, Regularization, optimizers, train
-from xpnn.fast import compiled
+from xpnn.fast import batches, compiled
+from xpnn.schedules import linear
 
 needs_numba = pytest.mark.skipif(not compiled.is_installed(), reason="Numba is not installed (the extra jit)")
-KNOWN = {
-    name: case
-    for name, case in CASES.items()
-    if {*np.atleast_1d(case.net.get("hidden", "relu")), case.net.get("output", "softmax")} <= compiled.CODES.keys()
-    and case.net.get("loss", "") in ("", "squared-error", "cross-entropy", "binary-cross-entropy")
+ADAM, L2 = optimizers.adam(0.01), {"regularization": Regularization(l2=0.2)}
+BATCHES = {
+    **{f"adam, batches of {size}": Case(optimizer=ADAM, batch_size=size) for size in (1, 5, 16, 64)},
+    "other betas": Case(optimizer=optimizers.adam(linear(0.01, 3 * N), 0.5, 0.9, 1e-3), batch_size=5),
+    "adamw, deep": Case((7, 6, 5, 5, 4), optimizer=optimizers.adamw(0.01, 0.3), batch_size=5),
+    "adam and l2, no biases": Case(net={"bias": False}, optimizer=ADAM, batch_size=5, options=L2),
+    "momentum and l2": Case(optimizer=optimizers.momentum(0.01), batch_size=5, options=L2),
+    "momentum, no biases": Case(net={"bias": False}, optimizer=optimizers.momentum(0.01), batch_size=17),
+    "descent, l2 and decay": Case(optimizer=DECAY, batch_size=32, options=L2),
+    "weights, adam": Case(optimizer=ADAM, batch_size=5, weights=True),
+    "no hidden layer, adam": Case((7, 4), optimizer=ADAM, batch_size=5),
+    **{
+        f"{name}, batches of 5": Case(net={"hidden": name, "output": name, "loss": "squared-error"}, batch_size=5)
+        for name in ("identity", "relu", "sigmoid", "tanh")
+    },
+    "softmax and squared error": Case(net={"loss": "squared-error"}, batch_size=5),
+    "book, adam": Case((7, 6, 5, 4), {"hidden": "tanh", "output": "sigmoid"}, ADAM, 5, options={"error_rule": "book"}),
 }
+KNOWN = {name: case for name, case in (CASES | BATCHES).items() if compiled.is_known(MLP(case.sizes, **case.net))}
 
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled loops are taken for runs of any length."""
+    """Compiled loops are taken for runs of any length, and blocks are small enough that there are several."""
     monkeypatch.setattr(compiled, "SECONDS_TO_GAIN", 0.0)
+    monkeypatch.setattr(batches, "BLOCK", 60 * 7)
+
+
+def step_for(case: Case) -> str:
+    alone = case.batch_size == 1 and case.optimizer.name in ("sgd", "momentum")
+    return "deferred, compiled" if alone else "compiled"
 
 
 @needs_numba
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("case", KNOWN.values(), ids=KNOWN.keys())
-def test_the_loop_over_a_block_is_the_reference_but_for_rounding(case: Case) -> None:
-    parameters, records = trained(case, "float64", fast=True, step="deferred, compiled")
+def test_the_loops_are_the_reference_but_for_rounding(case: Case) -> None:
+    parameters, records = trained(case, "float64", fast=True, step=step_for(case))
     expected, their_records = trained(case, "float64", fast=False)
     assert distance(parameters, expected) < 1e-12  # as the deferred step in NumPy
     np.testing.assert_allclose(records, their_records, rtol=1e-11)
-    sabotaged, _ = trained(case, "float64", fast=True, factor=1.01, step="deferred, compiled")
+    sabotaged, _ = trained(case, "float64", fast=True, factor=1.01, step=step_for(case))
     assert distance(sabotaged, expected) > 1e-5
 
 
 @needs_numba
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("case", KNOWN.values(), ids=KNOWN.keys())
-def test_in_float32_it_errs_no_more_than_twice_as_much(case: Case) -> None:
+def test_in_float32_they_err_no_more_than_twice_as_much(case: Case) -> None:
     exact = trained(case, "float64", fast=False)[0]
-    ours = distance(trained(case, "float32", fast=True, step="deferred, compiled")[0], exact)
+    ours = distance(trained(case, "float32", fast=True, step=step_for(case))[0], exact)
     theirs = distance(trained(case, "float32", fast=False)[0], exact)
     assert ours < max(2 * theirs, 2e-6)
 
@@ -63,12 +83,8 @@ def run_adam(dtype: str, fast: bool, optimizer: optimizers.Optimizer, **options:
 
 @needs_numba
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize(
-    "optimizer", [optimizers.adam(0.01), optimizers.adam(0.01, 0.5, 0.9, 1e-3), optimizers.adamw(0.01)]
-)
-@pytest.mark.parametrize(
-    "options", [{}, {"average_decay": 0.9}, {"regularization": Regularization(dropout=0.3, l2=0.1)}]
-)
+@pytest.mark.parametrize("optimizer", [ADAM, optimizers.adam(0.01, 0.5, 0.9, 1e-3), optimizers.adamw(0.01)])
+@pytest.mark.parametrize("options", [{"average_decay": 0.9}, {"regularization": Regularization(dropout=0.3, l2=0.1)}])
 def test_adams_update_is_numpys_but_for_rounding(optimizer: optimizers.Optimizer, options: dict[str, Any]) -> None:
     exact = run_adam("float64", False, optimizer, **options)
     assert distance(run_adam("float64", True, optimizer, **options), exact) < 1e-12
@@ -118,7 +134,59 @@ print("numba" in sys.modules)
 
 @needs_numba
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize(("sizes", "batch_size"), [([7, 200, 200, 4], 1), ([7, 60, 100, 4], 8)])
-def test_large_later_layers_are_left_to_numpys_products(sizes: list[int], batch_size: int) -> None:
-    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizers.sgd()}
-    assert next(train(MLP(sizes), samples_for(Case()), **options)).step == "deferred"
+@pytest.mark.parametrize(
+    ("optimizer", "options", "step"),
+    [
+        (optimizers.nesterov(), {}, "reference"),
+        (optimizers.rmsprop(), {}, "reference"),
+        (optimizers.sgd(), {"regularization": Regularization(dropout=0.5)}, "reference"),
+        (optimizers.sgd(), {"regularization": Regularization(l1=0.1)}, "reference"),
+        (optimizers.sgd(), {"regularization": Regularization(clip_norm=1)}, "reference"),
+        (optimizers.sgd(), {"average_decay": 0.9}, "reference"),
+        (ADAM, {"regularization": Regularization(max_norm=1)}, "reference, compiled update"),
+    ],
+)
+def test_the_loop_over_batches_is_not_taken_for_what_it_does_not_do(
+    optimizer: optimizers.Optimizer, options: dict[str, Any], step: str
+) -> None:
+    epochs = train(MLP([7, 6, 4]), samples_for(Case()), batch_size=20, optimizer=optimizer, **options)
+    assert next(epochs).step == step
+
+
+@needs_numba
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("net", [{"hidden": "gelu"}, {"loss": "focal"}])
+def test_nor_for_functions_that_it_does_not_know(net: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"batch_size": 20, "optimizer": optimizers.sgd()}
+    assert next(train(MLP([7, 6, 4], **net), samples_for(Case()), **options)).step == "reference"
+
+
+@needs_numba
+def test_nor_with_a_blas_of_other_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.linalg import cython_blas
+
+    assert compiled.blas_is_known()
+    signatures = dict.fromkeys(("sgemm", "dgemm"), "void (char *, char *, int64_t *, int64_t *, int64_t *)")
+    monkeypatch.setattr(cython_blas, "__pyx_capi__", signatures)
+    assert not compiled.blas_is_known()
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponentials_are_within_two_units_in_the_last_place(dtype: str) -> None:
+    from xpnn.fast.loops.functions import exponentials
+
+    end = 87.0 if dtype == "float32" else 708.0
+    generator = np.random.default_rng(3)
+    z = np.concatenate([np.linspace(-end, end, 20_001), generator.normal(size=20_000), 10.0 ** np.arange(-20, 0)])
+    z = z[z != 0].astype(dtype)
+    for less_one, function in ((False, np.exp), (True, np.expm1)):
+        found, exact = z.copy(), function(z.astype(np.longdouble))
+        exponentials(found, less_one)
+        assert np.abs((found - exact) / exact).max() < 2 * np.finfo(dtype).eps
+    beyond = np.array([-np.inf, np.inf, np.nan], dtype=dtype)
+    exponentials(beyond, False)
+    low, high, unknown = beyond
+    assert 0 <= low < 1e-37
+    assert high > 1e38
+    assert np.isnan(unknown)

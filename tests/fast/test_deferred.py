@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deferred_cases import CASES, N_IN, Case, distance, samples_for, trained
+from fast_cases import CASES, N_IN, Case, distance, samples_for, trained
 from numpy.typing import NDArray
 
 from xpnn import MLP, DivergenceError, Regularization, load, optimizers, train
+from xpnn.fast import compiled
 from xpnn.fast.recurrence import coefficients
 
 
@@ -17,11 +18,15 @@ from xpnn.fast.recurrence import coefficients
 def test_float64_is_the_reference_but_for_rounding(case: Case) -> None:
     parameters, records = trained(case, "float64", fast=True)
     expected, their_records = trained(case, "float64", fast=False)
-    assert distance(parameters, expected) < 1e-12  # 249 updates, each rounded once otherwise
+    assert distance(parameters, expected) < 1e-12  # 441 updates, each rounded once otherwise
     np.testing.assert_allclose(records, their_records, rtol=1e-11)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+# The absolute error's gradient jumps where an output meets its target: there rounding decides.
+SMOOTH = {name: case for name, case in CASES.items() if name != "loss absolute-error"}
+
+
+@pytest.mark.parametrize("case", SMOOTH.values(), ids=SMOOTH.keys())
 def test_float32_errs_no_more_than_twice_as_much_as_the_reference(case: Case) -> None:
     exact = trained(case, "float64", fast=False)[0]
     ours, theirs = (distance(trained(case, "float32", fast=fast)[0], exact) for fast in (True, False))
@@ -50,7 +55,15 @@ def naive(W: list[NDArray[Any]], pixels: NDArray[Any], labels: NDArray[Any]) -> 
 
 
 @pytest.mark.mnist
-def test_twenty_thousand_samples_are_the_naive_loops() -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        "deferred",
+        pytest.param("deferred, compiled", marks=pytest.mark.skipif(not compiled.is_installed(), reason="no Numba")),
+    ],
+)
+def test_twenty_thousand_samples_are_the_naive_loops(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "SECONDS_TO_GAIN", 0.0 if "compiled" in step else np.inf)
     rows = load("mnist", limit=20_000).train
     labels = np.asarray(rows.targets)
     options: dict[str, Any] = {
@@ -66,7 +79,7 @@ def test_twenty_thousand_samples_are_the_naive_loops() -> None:
     for dtype in ("float64", "float32"):
         net = MLP([784, 200, 10], **options, dtype=dtype)
         (epoch,) = train(net, rows, epochs=1, batch_size=1, optimizer=optimizers.sgd(0.1), shuffle=False)
-        assert epoch.step == "deferred"
+        assert epoch.step == step
         errors[dtype] = max(distance(layer.W, W) for layer, W in zip(net.layers, expected, strict=True))
     start = [layer.W for layer in MLP([784, 200, 10], **options).layers]
     own = max(distance(a, W) for a, W in zip(naive(start, rows.inputs, labels), expected, strict=True))

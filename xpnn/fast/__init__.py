@@ -11,6 +11,7 @@ from typing import Any
 
 from xpnn.backend import Array
 from xpnn.fast import compiled, deferred
+from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE
@@ -32,16 +33,23 @@ def chosen_step(
     say: told what takes a while; the rest is as for `ReferenceStep`.
     """
     regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
-    n = len(inputs)
-    if deferred.applies(net, optimizer, batch_size, regularization, average_decay):
-        quick = deferred.DeferredStep(net, optimizer, inputs, targets, batch_size, **options)
-        if compiled.learning_pays(net, batch_size, n * epochs):
+    updates = epochs * math.ceil(len(inputs) / batch_size)
+    rest = (inputs, targets, batch_size)
+    defers = deferred.applies(net, optimizer, batch_size, regularization, average_decay)
+    if not (defers and batch_size == 1) and compiled.batches_pay(
+        net, optimizer, regularization, average_decay, updates, defers
+    ):
+        say(compiled.NOTICE)
+        return CompiledStep(net, optimizer, *rest, **options)
+    if defers:
+        quick = deferred.DeferredStep(net, optimizer, *rest, **options)
+        if batch_size == 1 and compiled.rows_pay(net, updates):
             say(compiled.NOTICE)
             quick.compile()
         return quick
-    if not compiled.updating_pays(optimizer, net, epochs * math.ceil(n / batch_size)):
-        return ReferenceStep(net, optimizer, inputs, targets, batch_size, **options)
+    if not compiled.updating_pays(optimizer, net, updates):
+        return ReferenceStep(net, optimizer, *rest, **options)
     say(compiled.NOTICE)
-    step = ReferenceStep(net, compiled.with_compiled_update(optimizer, net), inputs, targets, batch_size, **options)
+    step = ReferenceStep(net, compiled.with_compiled_update(optimizer, net), *rest, **options)
     step.name = "reference, compiled update"
     return step

@@ -1,10 +1,10 @@
-"""Loops that Numba compiles, where it is installed (the extra `jit`): the inside of a deferred step, and Adam's update.
+"""Loops that Numba compiles, where it is installed (the extra `jit`), and when a run gains by them.
 
-NumPy needs about thirty calls for a sample of a small net, each of which costs more than its arithmetic; and Adam's
-update passes ten times over memory. A loop needs one call, and one pass. Its results are NumPy's but for rounding.
+NumPy needs thirty calls for a batch, each of which costs more than the arithmetic of a small net, and passes over its
+arrays as often. A loop needs one call, and few passes. Its results are NumPy's but for rounding.
 
 Numba is imported, and a loop compiled, only for runs long enough to gain more than that costs. What it compiles is
-kept on disk: it takes a few seconds once, and a fraction of one from then on.
+kept on disk: it takes some seconds once, and a fraction of one from then on.
 """
 
 from __future__ import annotations
@@ -13,51 +13,93 @@ import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnn.backend import Array
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
+from xpnn.regularization import Regularization
 
 CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3, "softmax": 4}
-SECONDS_TO_GAIN = 1.0  # at least: importing Numba and loading compiled loops takes about half of it
-ADAM_GAIN = 1.0e-9  # seconds a parameter and update, measured (docs/benchmarks.md)
-LARGEST_LATER = 20_000  # weights of all layers but the first, times the rows of a batch
-LEARN_GAIN = 12e-6  # seconds a row
-NOTICE = "loading compiled loops (the first time they are compiled, which takes a few seconds)"
+SECONDS_TO_GAIN = 1.0  # at least: importing Numba and SciPy and loading compiled loops takes about half of it
+# What is gained, in seconds (docs/benchmarks.md)
+OF_A_ROW = 15e-6  # in a deferred block
+OF_A_BATCH = 40e-6  # in calls
+OF_A_DEFERRED_BATCH = 20e-6
+OF_A_PARAMETER = 0.25e-9  # by an update in one pass
+OF_ADAMS_PARAMETER = 1.0e-9
+NOTICE = "loading compiled loops (the first time they are compiled, which takes some ten seconds)"
 
 
 def is_installed() -> bool:
-    """Whether Numba is there. It is not imported to find out."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether Numba and SciPy are there. They are not imported to find out."""
+    return all(importlib.util.find_spec(name) is not None for name in ("numba", "scipy"))
+
+
+def blas_is_known() -> bool:
+    """Whether SciPy's BLAS takes what `xpnn.fast.loops.blas` gives it: sizes as C's int."""
+    from scipy.linalg import cython_blas
+
+    return all(" int *" in repr(cython_blas.__pyx_capi__[name]) for name in ("sgemm", "dgemm"))
+
+
+def is_known(net: MLP) -> bool:
+    """Whether the loops have the net's functions."""
+    return {*net.hidden, net.output} <= CODES.keys() and net.loss_function.is_difference
+
+
+def rows_pay(net: MLP, rows: int) -> bool:
+    """Whether a run over so many rows, one at a time and deferred, gains by the loop."""
+    return is_known(net) and rows * OF_A_ROW > SECONDS_TO_GAIN and is_installed()
+
+
+def batches_pay(
+    net: MLP, optimizer: Optimizer, regularization: Regularization, average_decay: float, updates: int, defers: bool
+) -> bool:
+    """Whether the loop over batches can do what is asked for, and a run of so many updates gains by it.
+
+    defers: whether the deferred step would do it otherwise.
+    """
+    is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
+    plain = regularization == Regularization(l2=regularization.l2) and not average_decay
+    possible = (is_descent or is_adam(optimizer)) and plain and is_known(net) and net.device.kind == "cpu"
+    of_update = net.parameters.size * (OF_A_PARAMETER if is_descent else OF_ADAMS_PARAMETER)
+    gain = OF_A_DEFERRED_BATCH if defers else OF_A_BATCH + of_update
+    return possible and updates * gain > SECONDS_TO_GAIN and is_installed() and blas_is_known()
+
+
+def is_adam(optimizer: Optimizer) -> bool:
+    """Adam or AdamW."""
+    return optimizer.name in ("adam", "adamw") and {"beta1", "beta2"} <= optimizer.settings.keys()
 
 
 def updating_pays(optimizer: Optimizer, net: MLP, updates: int) -> bool:
-    """Whether the optimizer is one of Adam's, and a run of so many updates of a net on the CPU gains by the loop."""
-    is_adam = optimizer.name in ("adam", "adamw") and {"beta1", "beta2"} <= optimizer.settings.keys()
-    gains = net.parameters.size * updates * ADAM_GAIN > SECONDS_TO_GAIN
-    return is_adam and gains and net.device.kind == "cpu" and is_installed()
+    """Whether a run of so many updates of a net on the CPU gains by the loop for Adam's."""
+    gains = net.parameters.size * updates * OF_ADAMS_PARAMETER > SECONDS_TO_GAIN
+    return is_adam(optimizer) and gains and net.device.kind == "cpu" and is_installed()
+
+
+def codes_of(net: MLP) -> NDArray[np.int64]:
+    """(layers,): the CODES of the net's activations, the output's negative where the loss gives dL/dz."""
+    codes = np.array([CODES[name] for name in (*net.hidden, net.output)])
+    if net.loss_function.link:
+        codes[-1] *= -1
+    return codes
 
 
 def with_compiled_update(optimizer: Optimizer, net: MLP) -> Optimizer:
     """Adam with the loop for its update."""
-    beta1, beta2 = optimizer.settings["beta1"], optimizer.settings["beta2"]
-    from xpnn.fast.loops import adam
+    from xpnn.fast.loops.updates import adam
 
-    nothing = np.empty(0, dtype=net.dtype)
-    adam(nothing, nothing, nothing, nothing, np.ones(4, dtype=net.dtype))  # compiles it, or loads it
+    real = np.dtype(net.dtype).type
+    betas, nothing = (optimizer.settings["beta1"], optimizer.settings["beta2"]), np.empty(0, dtype=net.dtype)
+    none_shrinks, no_l2 = real(1), real(0)  # the reference step sees to both
+    adam(
+        nothing, nothing, nothing, nothing, np.ones(4, dtype=net.dtype), none_shrinks, no_l2
+    )  # compiles it, or loads it
 
     def update(gradient: Array, state: State, parameters: Array, coefficients: Sequence[Array]) -> None:
-        numbers = np.array([beta1, beta2, *coefficients], dtype=gradient.dtype)
-        adam(gradient, state["first_moment"], state["second_moment"], parameters, numbers)
+        numbers = np.array([*betas, *coefficients], dtype=gradient.dtype)
+        adam(gradient, state["first_moment"], state["second_moment"], parameters, numbers, none_shrinks, no_l2)
 
     return optimizer._replace(update=update)
-
-
-def learning_pays(net: MLP, batch_size: int, rows: int) -> bool:
-    """Whether the loop over deferred batches knows the net, and a run over so many rows gains by it.
-
-    The loop saves NumPy's calls, of which a batch has thirty; but for large later layers NumPy's products are quicker.
-    """
-    known = {*net.hidden, net.output} <= CODES.keys() and net.loss_function.is_difference
-    later = (net.weights.size - net.layers[0].W.size) * batch_size
-    return known and later <= LARGEST_LATER and rows * LEARN_GAIN > SECONDS_TO_GAIN and is_installed()

@@ -21,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array, as_floats
-from xpnn.fast.compiled import CODES
+from xpnn.fast.block import BlockStep
+from xpnn.fast.compiled import codes_of
 from xpnn.fast.recurrence import Expanded, coefficients, expand
 from xpnn.layers import forward, layers_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import Regularization
-from xpnn.steps import Buffers, ReferenceStep
+from xpnn.steps import Buffers
 
-BLOCK = 64  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
+BLOCK = 128  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
 LARGEST_BATCH = 16  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
 LARGEST_WITH_MOMENTUM = 8
 
@@ -43,23 +44,20 @@ class _Batch(NamedTuple):
     answers: Array  # (n, n_out)
 
 
-class DeferredStep(ReferenceStep):
-    """The reference step for a block of batches at a time. See `applies` for where it can be used."""
+class DeferredStep(BlockStep):
+    """The reference step for a block of batches. See `applies` for where it can be used."""
 
     name = "deferred"
 
     def __init__(
         self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: object
     ) -> None:
-        updates = max(4, BLOCK // batch_size)
-        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)  # type: ignore[arg-type]  # as they came
-        self.batch, self.updates = batch_size, -(-self.rows // batch_size)
+        super().__init__(net, optimizer, inputs, targets, batch_size, max(4, BLOCK // batch_size), **options)
         n, dtype, units = self.rows, net.dtype, net.sizes[1]
         self.gram = np.empty((n, n), dtype=dtype)
         self.deltas = np.empty((n, units), dtype=dtype)  # of the first layer; its z before their batch has been learnt
-        self.answers = np.empty((n, net.sizes[-1]), dtype=dtype)
         self.work = np.empty((n, units), dtype=dtype)
-        self.units, self.spare = np.empty(units, dtype=dtype), np.empty_like(self.answers)
+        self.units = np.empty(units, dtype=dtype)
         W = net.layers[0].W
         self.first_gradient = self.gradient[: W.size].reshape(W.shape)  # a work array: this gradient is put off
         self.gradient_layers = [None, *self.gradient_layers[1:]]
@@ -74,46 +72,36 @@ class DeferredStep(ReferenceStep):
             (self.gradient[part], {name: moment[part] for name, moment in self.state.items()}, net.parameters[part])
             for part in rest
         ]
-        self.done = 0  # updates of the epoch
         self.loop: Callable[[Buffers, NDArray[np.float64], NDArray[np.float64]], None] | None = None
 
     def compile(self) -> None:
-        """Let the compiled loop learn the batches."""
-        from xpnn.fast.loops import learn
+        """Let the compiled loop learn the rows, for batches of one."""
+        from xpnn.fast.loops.deferred import learn
 
         net, dtype = self.net, self.net.dtype
-        codes = np.array([CODES[name] for name in (*net.hidden, net.output)])
-        if self.loss_function.link:
-            codes[-1] *= -1
-        rows = np.empty((2, len(codes), self.batch, max(net.sizes[1:])), dtype=dtype)
-        sizes, numbers = np.array(net.sizes), np.array([0, 1, self.momentum], dtype=dtype)
-        flags = np.array([net.bias, self.error_rule == "book", self.batch])
+        y, error = np.empty((2, len(net.layers), max(net.sizes[1:])), dtype=dtype)
+        flags, momentum = np.array([net.bias, self.error_rule == "book"]), np.array([self.momentum], dtype=dtype)
         velocity = self.state["velocity"] if self.momentum else np.empty(0, dtype=dtype)
+        shape = (net.parameters, velocity, np.array(net.sizes), codes_of(net), flags)
 
         def loop(buffers: Buffers, rates: NDArray[np.float64], shrinks: NDArray[np.float64]) -> None:
             n = len(buffers.t)
             block = (self.gram[:n, :n], self.deltas[:n], buffers.t, self.answers[:n])
             weights = buffers.weights[: 0 if self.weights is None else n]
-            steps = (as_floats(rates, dtype), as_floats(shrinks, dtype))
-            learn(*block, weights, net.parameters, velocity, sizes, codes, flags, *steps, numbers, *rows)
+            learn(*block, weights, *shape, as_floats(rates, dtype), as_floats(shrinks, dtype), momentum, y, error)
 
         none = np.empty(0)
         loop(self.buffers[self.rows].part(0, 0), none, none)  # compiles it, or loads it
         self.loop, self.name = loop, "deferred, compiled"
 
-    def begin_epoch(self, first: int, table: Array) -> None:
-        """See Step."""
-        super().begin_epoch(first, table)
-        self.done = 0
-
-    def __call__(self, rows: Array) -> None:
-        """See Step."""
-        if len(rows) not in self.plans:
-            self.plans[len(rows)] = self._plan(len(rows))
-        buffers, batches = self.plans[len(rows)]
-        table = self.table[self.done : self.done + len(batches)].astype(np.float64)
+    def _learn_block(self, buffers: Buffers, table: Array) -> None:
+        """See BlockStep."""
+        n = len(buffers.t)
+        if n not in self.plans:
+            self.plans[n] = self._plan(n)
+        buffers, batches = self.plans[n]
+        table = table.astype(np.float64)
         rates, shrinks = table[:, 0], table[:, -2] - table[:, 0] * self.regularizer.settings.l2
-        self._gather(rows, buffers)
         expanded = self._open(rates, shrinks, buffers.x)
         if self.loop is not None:
             self.loop(buffers, rates, shrinks)
@@ -121,8 +109,6 @@ class DeferredStep(ReferenceStep):
             for batch, rate, shrink in zip(batches, rates.tolist(), shrinks.tolist(), strict=True):
                 self._learn(batch, rate, shrink)
         self._close(expanded, buffers.x)
-        self._count(buffers)
-        self.done += len(batches)
 
     def _plan(self, n: int) -> tuple[Buffers, list[_Batch]]:
         """The views of a block of n rows."""
@@ -233,23 +219,6 @@ class DeferredStep(ReferenceStep):
             )
             self.known_for = key
         return self.known
-
-    def _count(self, buffers: Buffers) -> None:
-        """The block's losses and hits, added to the totals."""
-        n = len(buffers.t)
-        y = self.answers[:n]
-        if self.loss_function.is_difference:
-            self.loss_function.evaluate(y, buffers.t, self.spare[:n], buffers.scratch, buffers.column)
-        if self.weights is not None:
-            np.multiply(buffers.column, buffers.weights, out=buffers.column)
-        sums = float(self.total_loss) + np.cumsum(buffers.column, dtype=np.float64)
-        self.total_loss[...] = sums[-1]
-        finite = np.isfinite(sums)
-        self.finite_count += -(-n // self.batch) if finite.all() else int(finite.argmin()) // self.batch
-        if self.targets.ndim == 1:
-            np.argmax(y, axis=1, out=buffers.predicted)
-            np.equal(buffers.predicted, buffers.labels, out=buffers.hits)
-            self.total_hits += np.count_nonzero(buffers.hits)
 
 
 def momentum_of(optimizer: Optimizer) -> float | None:

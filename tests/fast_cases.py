@@ -1,4 +1,4 @@
-"""The cases in which the fast steps for gradient descent are compared with the reference."""
+"""The cases in which the fast steps are compared with the reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xpnn import MLP, Regularization, Samples, optimizers, train
 from xpnn.losses import loss_named
 from xpnn.schedules import linear
 
-N, N_IN = 83, 7  # with blocks of 64 rows a ragged block, and with batches of 5 a ragged batch
+N, N_IN = 147, 7  # with blocks of 128 rows a ragged block, and with batches of 5 a ragged batch
 
 
 class Case(NamedTuple):

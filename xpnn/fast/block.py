@@ -1,0 +1,67 @@
+"""A step that takes several batches at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnn.backend import Array
+from xpnn.network import MLP
+from xpnn.optimizers import Optimizer
+from xpnn.steps import Buffers, ReferenceStep
+
+
+class BlockStep(ReferenceStep):
+    """The reference step for a block of batches: they are gathered together, learnt by `_learn_block`, and counted.
+
+    updates: how many batches.
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        optimizer: Optimizer,
+        inputs: Array,
+        targets: Array,
+        batch_size: int,
+        updates: int,
+        **options: object,
+    ) -> None:
+        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)  # type: ignore[arg-type]  # as they came
+        self.batch, self.updates = batch_size, -(-self.rows // batch_size)
+        self.answers = np.empty((self.rows, net.sizes[-1]), dtype=net.dtype)
+        self.spare = np.empty_like(self.answers)
+        self.done = 0  # updates of the epoch
+
+    def begin_epoch(self, first: int, table: Array) -> None:
+        """See Step."""
+        super().begin_epoch(first, table)
+        self.done = 0
+
+    def __call__(self, rows: Array) -> None:
+        """See Step."""
+        updates = -(-len(rows) // self.batch)
+        buffers = self._buffers_for(len(rows))
+        self._gather(rows, buffers)
+        self._learn_block(buffers, self.table[self.done : self.done + updates])
+        self._count(buffers)
+        self.done += updates
+
+    def _learn_block(self, buffers: Buffers, table: Array) -> None:
+        """Learn the batches, each with its row of the table, and leave the outputs in `self.answers`."""
+        raise NotImplementedError
+
+    def _count(self, buffers: Buffers) -> None:
+        """The block's losses and hits, added to the totals."""
+        n = len(buffers.t)
+        y = self.answers[:n]
+        self.loss_function.evaluate(y, buffers.t, self.spare[:n], buffers.scratch, buffers.column)
+        if self.weights is not None:
+            np.multiply(buffers.column, buffers.weights, out=buffers.column)
+        sums = float(self.total_loss) + np.cumsum(buffers.column, dtype=np.float64)
+        self.total_loss[...] = sums[-1]
+        finite = np.isfinite(sums)
+        self.finite_count += -(-n // self.batch) if finite.all() else int(finite.argmin()) // self.batch
+        if self.targets.ndim == 1:
+            np.argmax(y, axis=1, out=buffers.predicted)
+            np.equal(buffers.predicted, buffers.labels, out=buffers.hits)
+            self.total_hits += np.count_nonzero(buffers.hits)
