@@ -14,7 +14,19 @@ import pytest
 from fake_device import FakeCupy, make_fake_cupy
 
 import xpnn
-from xpnn.backend import INSTALL_CUPY, Device, as_array, get_xp, matmul, take, to_device, to_host, why_no_cuda, xp_of
+from xpnn.backend import (
+    INSTALL_CUPY,
+    Device,
+    all_finite,
+    as_array,
+    get_xp,
+    matmul,
+    take,
+    to_device,
+    to_host,
+    why_no_cuda,
+    xp_of,
+)
 from xpnn.errors import DeviceError
 
 NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
@@ -318,6 +330,16 @@ def test_take(xp: ModuleType, dtype: str, shape: tuple[int, ...]) -> None:
     take(xp.asarray(host), xp.asarray(rows), out=out)
 
     np.testing.assert_array_equal(to_host(out), host[rows])
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_finite(xp: ModuleType, dtype: str, n: int) -> None:
+    rows = np.full((n, 4), np.finfo(dtype).max, dtype=dtype)  # whose sums are infinite
+    assert all_finite(xp.asarray(rows))
+    for pair in ((np.inf, -np.inf), (np.nan, 0), (-np.inf, 0)):
+        rows[-1:, 1:3] = pair
+        assert all_finite(xp.asarray(rows)) == (n == 0)
 
 
 @pytest.mark.usefixtures("fake_cupy")

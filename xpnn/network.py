@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
-from xpnn.backend import Array, ArrayModule, Device, as_array, as_floats, to_device, to_host, xp_of
+from xpnn.backend import Array, ArrayModule, Device, all_finite, as_array, as_floats, to_device, to_host, xp_of
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.layers import forward, layers_of, parameter_count, weight_count
@@ -269,9 +269,8 @@ def _finite_pair(name: str, meaning: str, values: Sequence[float]) -> tuple[floa
 
 def _finite(rows: Array, name: str) -> Array:
     """The rows as they are. Raises DataError naming the first one that isn't finite throughout."""
-    finite = xp_of(rows).isfinite(rows)
-    if not bool(finite.all()):
-        row = to_host(finite).all(axis=1).tolist().index(False)
+    if not all_finite(rows):
+        row = to_host(xp_of(rows).isfinite(rows)).all(axis=1).tolist().index(False)
         problem = f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
         raise DataError(f"{problem}: correct them, or leave the row out")
     return rows

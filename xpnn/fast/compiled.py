@@ -21,14 +21,14 @@ from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import Regularization
 
 CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3, "softmax": 4}
-SECONDS_TO_GAIN = 1.0  # at least: importing Numba and SciPy and loading compiled loops takes about half of it
+SECONDS_TO_GAIN = 0.5  # at least: importing Numba and SciPy and loading compiled loops takes about half of it
 # What is gained, in seconds (docs/benchmarks.md)
 OF_A_ROW = 15e-6  # in a deferred block
 OF_A_BATCH = 40e-6  # in calls
 OF_A_DEFERRED_BATCH = 20e-6
 OF_A_PARAMETER = 0.25e-9  # by an update in one pass
 OF_ADAMS_PARAMETER = 1.0e-9
-NOTICE = "loading compiled loops (the first time they are compiled, which takes some ten seconds)"
+NOTICE = "loading compiled loops (the first time they are compiled, which takes some seconds)"
 
 
 def is_installed() -> bool:
