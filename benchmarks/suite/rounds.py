@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,7 @@ from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, 
 from suite.reference import DRAWS, MOST_ERROR, expected, relative_error
 
 WEIGHED = "xpnn"  # whose ratio to all others is told
+REST = 0.3  # seconds before a timing: threads of the process that was timed before spin on for a while
 FAR_BEHIND = 1.5  # times the better trial: trials are short, so what is nearer than that takes part in the rounds
 
 
@@ -132,6 +134,7 @@ def take_rounds(running: Sequence[Entry], rounds: int) -> None:
         for entry in [*running[first:], *running[:first]]:
             if entry.problem or entry.process is None:
                 continue
+            time.sleep(REST)
             try:
                 done = entry.process.ask("time", units=entry.units)
             except PeerError as error:

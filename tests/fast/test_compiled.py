@@ -34,6 +34,7 @@ BATCHES = {
         for name in ("identity", "relu", "sigmoid", "tanh")
     },
     "softmax and squared error": Case(net={"loss": "squared-error"}, batch_size=5),
+    "pixels, adam": Case(optimizer=ADAM, batch_size=5, pixels=True),
     "book, adam": Case((7, 6, 5, 4), {"hidden": "tanh", "output": "sigmoid"}, ADAM, 5, options={"error_rule": "book"}),
 }
 KNOWN = {name: case for name, case in (CASES | BATCHES).items() if compiled.is_known(MLP(case.sizes, **case.net))}

@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import get_cython_function_address, intrinsic
+from numba.extending import get_cython_function_address
 
 from xpnn.fast.loops import compiled
+from xpnn.fast.loops.intrinsics import call
 
 Blas: TypeAlias = Any  # of `blas_for`
 
 NAMES = {"float32": "sgemm", "float64": "dgemm"}
-POINTERS = 13
 AS_IT_IS, TURNED = ord("N"), ord("T")
 
 
@@ -29,23 +27,6 @@ def blas_for(dtype: str) -> Blas:
     """
     address = get_cython_function_address("scipy.linalg.cython_blas", NAMES[dtype])
     return address, np.empty(8, dtype="int32"), np.empty(2, dtype=dtype)
-
-
-@intrinsic
-def call(typingctx: Any, address: Any, pointers: Any) -> Any:
-    """Call the function at an address with so many pointers.
-
-    The address is an argument, for Numba doesn't keep on disk what has one compiled in.
-    """
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [word] * POINTERS)
-        function = builder.inttoptr(arguments[0], kind.as_pointer())
-        builder.call(function, [builder.extract_value(arguments[1], i) for i in range(POINTERS)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.UniTuple(types.int64, POINTERS)), code  # type: ignore[no-untyped-call]  # Numba's
 
 
 @compiled

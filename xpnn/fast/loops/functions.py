@@ -5,24 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from xpnn.fast.loops import as_written, compiled
-
-
-@intrinsic
-def power_of_two(typingctx: Any, k: Any) -> Any:
-    """2^k for a whole k that the dtype has the power of: k becomes the exponent's bits (IEEE 754)."""
-    size, fraction, bias = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}[k]
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.IntType(size)
-        exponent = builder.add(builder.fptosi(arguments[0], whole), whole(bias))
-        return builder.bitcast(builder.shl(exponent, whole(fraction)), arguments[0].type)
-
-    return k(k), code
+from xpnn.fast.loops.intrinsics import power_of_two
 
 
 @as_written
