@@ -71,7 +71,9 @@ class DeferredStep(BlockStep):
         self.rest_parts = [
             (self.gradient[part], {name: moment[part] for name, moment in self.state.items()}, net.parameters[part])
             for part in rest
+            if net.parameters[part].size
         ]
+        self.later_weights = net.weights[W.size :]
         self.loop: Callable[[Buffers, NDArray[np.float64], NDArray[np.float64]], None] | None = None
 
     def compile(self) -> None:
@@ -178,7 +180,7 @@ class DeferredStep(BlockStep):
             np.multiply(error, buffers.weights, out=error)
         self._differentiate(buffers)
         if shrink != 1:
-            np.multiply(self.rest_parts[0][2], shrink, out=self.rest_parts[0][2])
+            np.multiply(self.later_weights, shrink, out=self.later_weights)
         for gradient, state, parameters in self.rest_parts:
             self.optimizer.update(gradient, state, parameters, (rate,))
 
