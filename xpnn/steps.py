@@ -142,7 +142,7 @@ class ReferenceStep:
         self.state = optimizer.init(net.parameters)
         self.regularizer = Regularizer(regularization, net, self.gradient, self.rows, seed)
         self.average = ParameterAverage(net.parameters) if average_decay else None
-        self.buffers = {self.rows: self._make_buffers()}
+        self.buffers = {self.rows: self._make_buffers(net.sizes[1:])}
         self.loss = xp.zeros((), dtype=net.dtype)
         self.total_loss = xp.zeros((), dtype="float64")
         self.batch_hits = xp.zeros((), dtype="int64")
@@ -153,9 +153,10 @@ class ReferenceStep:
         self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
         self.coefficients: Sequence[Array] = ()
 
-    def _make_buffers(self) -> Buffers:
+    def _make_buffers(self, units: Sequence[int]) -> Buffers:
+        """For `self.rows` rows; units: of each layer."""
         xp, n, sizes, dtype = self.net.xp, self.rows, self.net.sizes, self.net.dtype
-        errors = [xp.empty((n, size), dtype=dtype) for size in sizes[1:]]
+        errors = [xp.empty((n, size), dtype=dtype) for size in units]
         outputs = [xp.empty_like(error) for error in errors]
         return Buffers(
             pixels=xp.empty((n, sizes[0]), dtype="uint8"),

@@ -1,4 +1,4 @@
-"""Faster train steps. Each is optional: delete its file, and the reference in `xpnn.steps` does the work.
+"""Faster train steps. Each is optional: without its lines in `chosen_step` the reference in `xpnn.steps` does the work.
 
 A step stays here only with a recorded gain of 1.3x (docs/benchmarks.md) and a test that compares it with the reference.
 """
@@ -36,20 +36,25 @@ def chosen_step(
     updates = epochs * math.ceil(len(inputs) / batch_size)
     rest = (inputs, targets, batch_size)
     defers = deferred.applies(net, optimizer, batch_size, regularization, average_decay)
-    if not (defers and batch_size == 1) and compiled.batches_pay(
-        net, optimizer, regularization, average_decay, updates, defers
-    ):
-        say(compiled.NOTICE)
-        return CompiledStep(net, optimizer, *rest, **options)
-    if defers:
-        quick = deferred.DeferredStep(net, optimizer, *rest, **options)
-        if batch_size == 1 and compiled.rows_pay(net, updates):
-            say(compiled.NOTICE)
-            quick.compile()
-        return quick
-    if not compiled.updating_pays(optimizer, net, updates):
-        return ReferenceStep(net, optimizer, *rest, **options)
+    stays_deferred = defers and deferred.is_best(net, batch_size)
+    step: ReferenceStep | None = None
+    if not stays_deferred and compiled.batches_pay(net, optimizer, regularization, average_decay, updates, defers):
+        step = _with_loops(say, lambda: CompiledStep(net, optimizer, *rest, **options))
+    elif stays_deferred and batch_size == 1 and compiled.rows_pay(net, updates):
+        step = _with_loops(say, lambda: deferred.DeferredStep(net, optimizer, *rest, **options).compiled())
+    elif not defers and compiled.updating_pays(optimizer, net, updates):
+        step = _with_loops(say, lambda: compiled.with_compiled_update(net, optimizer, *rest, **options))
+    if step is not None:
+        return step
+    return (deferred.DeferredStep if defers else ReferenceStep)(net, optimizer, *rest, **options)
+
+
+def _with_loops(say: Callable[[str], None], make: Callable[[], ReferenceStep]) -> ReferenceStep | None:
+    """The step, which is told beforehand; None, and why, where Numba or SciPy is there but can't be used."""
     say(compiled.NOTICE)
-    step = ReferenceStep(net, compiled.with_compiled_update(optimizer, net), *rest, **options)
-    step.name = "reference, compiled update"
-    return step
+    try:
+        return make()
+    except Exception as error:  # a broken installation raises whatever its loader meets
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        say(f"compiled loops can't be used ({reason}); NumPy does the work")
+        return None

@@ -6,6 +6,8 @@ and, between them, one loop a layer. Plain gradient descent has no gradient at a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from xpnn.backend import Array
@@ -13,9 +15,11 @@ from xpnn.fast import compiled
 from xpnn.fast.block import BlockStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
+from xpnn.regularization import NONE, Regularization
 from xpnn.steps import Buffers
 
-BLOCK = 400_000  # inputs of a block, in values: they stay in the cache
+BLOCK = 400_000  # inputs and outputs of a block, in values: they stay in the cache
+WORK = 10**8  # of a block, parameters times rows: Ctrl-C and the bar wait for so much
 
 
 class CompiledStep(BlockStep):
@@ -24,32 +28,69 @@ class CompiledStep(BlockStep):
     name = "compiled"
 
     def __init__(
-        self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: object
+        self,
+        net: MLP,
+        optimizer: Optimizer,
+        inputs: Array,
+        targets: Array,
+        batch_size: int,
+        *,
+        regularization: Regularization = NONE,
+        average_decay: float = 0.0,
+        **options: object,
     ) -> None:
-        updates = max(1, BLOCK // net.sizes[0] // batch_size)
+        alone = compiled.needs_numpy(regularization, average_decay)
+        rows = min(BLOCK // (net.sizes[0] + net.sizes[-1]), WORK // net.parameters.size)
+        updates = 1 if alone else max(1, rows // batch_size)
+        options |= {"regularization": regularization, "average_decay": average_decay}
         super().__init__(net, optimizer, inputs, targets, batch_size, updates, **options)
-        from xpnn.fast.loops import batches, blas
+        from xpnn.fast import loops
 
-        dtype, settings, batch = net.dtype, optimizer.settings, min(batch_size, len(inputs))
+        dtype, numbers_of, batch = net.dtype, optimizer.settings, min(batch_size, len(inputs))
         gradient, moments = np.empty(0, dtype=dtype), (np.empty(0, dtype=dtype),) * 2
-        kind, first, second = batches.SGD, 0.0, 0.0
-        if "beta1" in settings:
-            kind, first, second = batches.ADAM, settings["beta1"], settings["beta2"]
+        kind, first, second = loops.SGD, 0.0, 0.0
+        if "beta1" in numbers_of:
+            kind, first, second = loops.ADAM, numbers_of["beta1"], numbers_of["beta2"]
             gradient, moments = self.gradient, (self.state["first_moment"], self.state["second_moment"])
-        elif settings["momentum"]:
-            kind, first, gradient = batches.MOMENTUM, settings["momentum"], self.state["velocity"]
-        flags = np.array([net.bias, self.error_rule == "book", batch, kind])
-        numbers = np.array([self.regularizer.settings.l2, first, second], dtype=dtype)
+        elif numbers_of["momentum"]:
+            kind, first, gradient = loops.MOMENTUM, numbers_of["momentum"], self.state["velocity"]
+        settings = np.array([net.bias, self.error_rule == "book", batch, kind])
+        numbers = np.array([self.regularizer.settings.l2, self.regularizer.mask_scale, first, second], dtype=dtype)
+        self.masks = np.empty(batch * sum(net.sizes[1:-1]) * (self.regularizer.settings.dropout > 0), dtype=dtype)
         y, error = np.empty((2, batch * sum(net.sizes[1:])), dtype=dtype)
-        self.learn = batches.learn
-        self.before = (net.parameters, gradient, moments, np.array(net.sizes), compiled.codes_of(net), flags)
-        self.after = (numbers, y, error, blas.blas_for(dtype))
+        self.learn = loops.learn_batches
+        self.before = (net.parameters, gradient, moments, np.array(net.sizes), compiled.codes_of(net), settings)
+        self.after = (numbers, self.masks, y, error, loops.blas_for(dtype))
         self.weightless = np.empty((0, 1), dtype=dtype)
         none = self.buffers[self.rows].part(0, 0)
-        self._learn_block(none, np.empty((0, 3), dtype=dtype))  # compiles it, or loads it
+        self._learn(none, np.empty((0, 3), dtype=dtype))  # compiles it, or loads it
+
+    def _make_buffers(self, units: Sequence[int]) -> Buffers:
+        """The loop has arrays of its own for the layers."""
+        return super()._make_buffers(())
 
     def _learn_block(self, buffers: Buffers, table: Array) -> None:
-        """See BlockStep."""
+        """See BlockStep. Where an update needs what the loop doesn't do, its batch is the block."""
+        self.regularizer.draw(self.position)
+        self.regularizer.disturb(buffers.x)
+        if self.masks.size:
+            self._lay_masks(buffers.masks)
+        self._learn(buffers, table)
+        self.regularizer.limit_norms()
+        if self.average is not None:
+            self.average.update(table[0, -1:].reshape(()))
+        self.position += len(table)
+
+    def _learn(self, buffers: Buffers, table: Array) -> None:
         weights = self.weightless if self.weights is None else buffers.weights
         answers = self.answers[: len(buffers.t)]
         self.learn(buffers.x, buffers.t, weights, answers, *self.before, table, *self.after)
+
+    def _lay_masks(self, masks: Sequence[Array | None]) -> None:
+        """The masks, each (n, units), as the loop wants them."""
+        start = 0
+        for mask in masks:
+            if mask is not None:
+                to = self.masks[start : start + mask.size].reshape(mask.T.shape)
+                np.copyto(to, mask.T)
+                start += mask.size

@@ -10,7 +10,9 @@ kept on disk: it takes some seconds once, and a fraction of one from then on.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from xpnn.backend import Array
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import Regularization
+from xpnn.steps import ReferenceStep
 
 CODES = {"identity": 0, "relu": 1, "sigmoid": 2, "tanh": 3, "softmax": 4}
 SECONDS_TO_GAIN = 0.5  # at least: importing Numba and SciPy and loading compiled loops takes about half of it
@@ -31,16 +34,10 @@ OF_ADAMS_PARAMETER = 1.0e-9
 NOTICE = "loading compiled loops (the first time they are compiled, which takes some seconds)"
 
 
-def is_installed() -> bool:
-    """Whether Numba and SciPy are there. They are not imported to find out."""
-    return all(importlib.util.find_spec(name) is not None for name in ("numba", "scipy"))
-
-
-def blas_is_known() -> bool:
-    """Whether SciPy's BLAS takes what `xpnn.fast.loops.blas` gives it: sizes as C's int."""
-    from scipy.linalg import cython_blas
-
-    return all(" int *" in repr(cython_blas.__pyx_capi__[name]) for name in ("sgemm", "dgemm"))
+def is_installed(*modules: str) -> bool:
+    """Whether Numba is there, and not switched off, and these modules. They are not imported to find out."""
+    is_on = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    return is_on and all(importlib.util.find_spec(name) is not None for name in ("numba", *modules))
 
 
 def is_known(net: MLP) -> bool:
@@ -61,11 +58,16 @@ def batches_pay(
     defers: whether the deferred step would do it otherwise.
     """
     is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
-    plain = regularization == Regularization(l2=regularization.l2) and not average_decay
-    possible = (is_descent or is_adam(optimizer)) and plain and is_known(net) and net.device.kind == "cpu"
+    touches = regularization.l1 or regularization.clip_norm or regularization.clip_value  # the gradient
+    possible = (is_descent or is_adam(optimizer)) and not touches and is_known(net) and net.device.kind == "cpu"
     of_update = net.parameters.size * (OF_A_PARAMETER if is_descent else OF_ADAMS_PARAMETER)
     gain = OF_A_DEFERRED_BATCH if defers else OF_A_BATCH + of_update
-    return possible and updates * gain > SECONDS_TO_GAIN and is_installed() and blas_is_known()
+    return possible and updates * gain > SECONDS_TO_GAIN and is_installed("scipy")
+
+
+def needs_numpy(regularization: Regularization, average_decay: float) -> bool:
+    """Whether the loop over batches leaves a part of each update to NumPy."""
+    return regularization != Regularization(l2=regularization.l2) or average_decay > 0
 
 
 def is_adam(optimizer: Optimizer) -> bool:
@@ -87,19 +89,21 @@ def codes_of(net: MLP) -> NDArray[np.int64]:
     return codes
 
 
-def with_compiled_update(optimizer: Optimizer, net: MLP) -> Optimizer:
-    """Adam with the loop for its update."""
-    from xpnn.fast.loops.updates import adam
+def with_compiled_update(net: MLP, optimizer: Optimizer, *rest: Any, **options: Any) -> ReferenceStep:
+    """The reference step with the loop for Adam's update."""
+    from xpnn.fast.loops import update_by_adam
 
     real = np.dtype(net.dtype).type
     betas, nothing = (optimizer.settings["beta1"], optimizer.settings["beta2"]), np.empty(0, dtype=net.dtype)
-    none_shrinks, no_l2 = real(1), real(0)  # the reference step sees to both
-    adam(
-        nothing, nothing, nothing, nothing, np.ones(4, dtype=net.dtype), none_shrinks, no_l2
+    shrink, l2 = real(1), real(0)  # the reference step sees to both
+    update_by_adam(
+        nothing, nothing, nothing, nothing, np.ones(4, dtype=net.dtype), shrink, l2
     )  # compiles it, or loads it
 
     def update(gradient: Array, state: State, parameters: Array, coefficients: Sequence[Array]) -> None:
         numbers = np.array([*betas, *coefficients], dtype=gradient.dtype)
-        adam(gradient, state["first_moment"], state["second_moment"], parameters, numbers, none_shrinks, no_l2)
+        update_by_adam(gradient, state["first_moment"], state["second_moment"], parameters, numbers, shrink, l2)
 
-    return optimizer._replace(update=update)
+    step = ReferenceStep(net, optimizer._replace(update=update), *rest, **options)
+    step.name = "reference, compiled update"
+    return step

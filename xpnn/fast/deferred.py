@@ -33,6 +33,7 @@ from xpnn.steps import Buffers
 BLOCK = 128  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
 LARGEST_BATCH = 16  # for which it is 1.3 times as quick or more (docs/benchmarks.md)
 LARGEST_WITH_MOMENTUM = 8
+LARGE_LAYER = 100_000  # weights a row of a batch
 
 
 class _Batch(NamedTuple):
@@ -76,25 +77,26 @@ class DeferredStep(BlockStep):
         self.later_weights = net.weights[W.size :]
         self.loop: Callable[[Buffers, NDArray[np.float64], NDArray[np.float64]], None] | None = None
 
-    def compile(self) -> None:
-        """Let the compiled loop learn the rows, for batches of one."""
-        from xpnn.fast.loops.deferred import learn
+    def compiled(self) -> DeferredStep:
+        """This step, with the compiled loop to learn its rows; for batches of one."""
+        from xpnn.fast.loops import learn_rows
 
         net, dtype = self.net, self.net.dtype
         y, error = np.empty((2, len(net.layers), max(net.sizes[1:])), dtype=dtype)
-        flags, momentum = np.array([net.bias, self.error_rule == "book"]), np.array([self.momentum], dtype=dtype)
+        settings, momentum = np.array([net.bias, self.error_rule == "book"]), np.array([self.momentum], dtype=dtype)
         velocity = self.state["velocity"] if self.momentum else np.empty(0, dtype=dtype)
-        shape = (net.parameters, velocity, np.array(net.sizes), codes_of(net), flags)
+        shape = (net.parameters, velocity, np.array(net.sizes), codes_of(net), settings)
 
         def loop(buffers: Buffers, rates: NDArray[np.float64], shrinks: NDArray[np.float64]) -> None:
             n = len(buffers.t)
             block = (self.gram[:n, :n], self.deltas[:n], buffers.t, self.answers[:n])
             weights = buffers.weights[: 0 if self.weights is None else n]
-            learn(*block, weights, *shape, as_floats(rates, dtype), as_floats(shrinks, dtype), momentum, y, error)
+            learn_rows(*block, weights, *shape, as_floats(rates, dtype), as_floats(shrinks, dtype), momentum, y, error)
 
         none = np.empty(0)
         loop(self.buffers[self.rows].part(0, 0), none, none)  # compiles it, or loads it
         self.loop, self.name = loop, "deferred, compiled"
+        return self
 
     def _learn_block(self, buffers: Buffers, table: Array) -> None:
         """See BlockStep."""
@@ -246,3 +248,12 @@ def applies(
     linear = momentum is not None and not (momentum and regularization.l2)
     largest = LARGEST_WITH_MOMENTUM if momentum else LARGEST_BATCH
     return net.device.kind == "cpu" and plain and linear and batch_size <= largest
+
+
+def is_best(net: MLP, batch_size: int) -> bool:
+    """Whether, where it applies, it is quicker than the compiled loop over batches, too.
+
+    That goes through all of the first layer with every batch. It pays where this layer is small, or not the largest.
+    """
+    first = net.layers[0].W.size
+    return batch_size == 1 or (first > LARGE_LAYER * batch_size and 2 * first > net.weights.size)

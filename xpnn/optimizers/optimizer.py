@@ -16,7 +16,8 @@ class Optimizer(NamedTuple):
     """See the package's docstring; made by `sgd`, `adam`, ...
 
     weight_decay: before an update the train step multiplies the weights, not the biases, by 1 - rate * weight_decay.
-    settings:     the numbers that it was made with, beside the learning rate: a fast step must know them.
+    settings:     the numbers that it was made with, beside the learning rate: a fast step goes by them and the name, so
+                  whoever replaces `update` must empty them.
     """
 
     name: str
