@@ -97,8 +97,8 @@ def exponentials(z: Any, less_one: bool) -> None:
     """z becomes e^z, or e^z - 1, to within two units in the last place; without branches, so that it vectorises.
 
     e^z = 2^k e^r, with the whole k that makes |r| <= log(2) / 2, and Taylor's series for e^r - 1 (Muller, Elementary
-    Functions, 2016, chapter 11). What is too small for the dtype becomes 0,
-    what is too large nearly its largest; NaN stays NaN.
+    Functions, 2016, chapter 11). What is too small for the dtype becomes 0, what is too large nearly its largest;
+    NaN stays NaN.
     """
     real = z.dtype.type
     is_single = z.itemsize == 4
