@@ -44,7 +44,7 @@ def call(typingctx: Any, address: Any, pointers: Any) -> Any:
         builder.call(function, [builder.extract_value(arguments[1], i) for i in range(POINTERS)])
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.UniTuple(types.int64, POINTERS)), code  # type: ignore[no-untyped-call]  # Numba's
+    return types.void(types.int64, types.UniTuple(types.int64, POINTERS)), code  # type: ignore[no-untyped-call, unused-ignore]  # Numba's
 
 
 @intrinsic
@@ -89,7 +89,7 @@ def add_product(blas: Blas, a: Any, a_turned: bool, b: Any, b_turned: bool, alph
     factors[0], factors[1] = alpha, beta
     w, f, f1 = np.int64(words.ctypes.data), np.int64(factors.ctypes.data), np.int64(factors[1:].ctypes.data)
     at_a, at_b, at_c = np.int64(a.ctypes.data), np.int64(b.ctypes.data), np.int64(c.ctypes.data)
-    call(address, (w, w + 4, w + 8, w + 12, w + 16, f, at_b, w + 20, at_a, w + 24, f1, at_c, w + 28))  # type: ignore[call-arg]  # Numba gives the context
+    call(address, (w, w + 4, w + 8, w + 12, w + 16, f, at_b, w + 20, at_a, w + 24, f1, at_c, w + 28))  # type: ignore[call-arg, unused-ignore]  # Numba gives the context
 
 
 @as_written
@@ -129,7 +129,7 @@ def exponentials(z: Any, less_one: bool) -> None:
         p = c3 + p * r
         p = c2 + p * r
         p = r + r * r * p
-        s = power_of_two(k)  # type: ignore[call-arg, var-annotated]  # Numba gives the context
+        s = power_of_two(k)  # type: ignore[call-arg, var-annotated, unused-ignore]  # Numba gives the context
         s = zero if x < lowest else s
         z[i] = s * p + (s - one if less_one else s)
 
