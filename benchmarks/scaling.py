@@ -14,11 +14,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from suite.peers.gemms import Products
 from threadpoolctl import threadpool_limits
 
 import xpnn
@@ -54,26 +54,12 @@ def step_time(sizes: list[int], batch: int, make: Callable[[], optimizers.Optimi
 
 
 def bound(sizes: list[int], batch: int) -> float:
-    generator = np.random.default_rng(0)
-    x = generator.random((batch, sizes[0]), dtype=np.float32)
-    layers = [
-        (generator.random((n_out, n_in), dtype=np.float32), *(np.ones((batch, n_out), np.float32) for _ in range(2)))
-        for n_in, n_out in pairwise(sizes)
-    ]
-    gradients = [np.empty_like(W) for W, _, _ in layers]
+    products = Products(sizes, batch)
 
     def run(count: int) -> float:
         started = time.perf_counter()
         for _ in range(count):
-            below = x
-            for W, y, _ in layers:
-                np.matmul(below, W.T, out=y)
-                below = y
-            for i in reversed(range(len(layers))):
-                W, _, error = layers[i]
-                np.matmul(error.T, layers[i - 1][1] if i else x, out=gradients[i])
-                if i:
-                    np.matmul(error, W, out=layers[i - 1][2])
+            products.step()
         return time.perf_counter() - started
 
     return best(run)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from formulas import HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import MLP, Regularization, Samples, optimizers, train
+from xpnn import MLP, DivergenceError, Regularization, Samples, optimizers, train
 from xpnn.losses import loss_named
 from xpnn.schedules import linear
 
@@ -92,3 +93,11 @@ def trained(
 
 def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def divergence(batch_size: int, fast: bool) -> str:
+    """What is said of a run that diverges in the middle of its first epoch."""
+    net = MLP([N_IN, 6, 4], output="identity", hidden="identity", seed=3)
+    with pytest.raises(DivergenceError) as caught:
+        list(train(net, samples_for(Case()), batch_size=batch_size, optimizer=optimizers.sgd(8.0), fast=fast))
+    return str(caught.value)

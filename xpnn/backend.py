@@ -88,11 +88,11 @@ def why_no_cuda(index: int = 0) -> str:
             return f"CuPy is installed but incomplete ({error}); reinstall it: {INSTALL_CUPY}"
         return f"CuPy is not installed; {INSTALL_CUPY}"
     except Exception as error:  # a broken CuPy raises whatever its loader meets
-        return f"CuPy is installed but can't be imported ({_first_line(error)}); reinstall it: {INSTALL_CUPY}"
+        return f"CuPy is installed but can't be imported ({first_line(error)}); reinstall it: {INSTALL_CUPY}"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         if "NoDevice" in reason:
             return "the NVIDIA driver finds no CUDA card; check that nvidia-smi lists one, or use --device cpu"
         if "InsufficientDriver" in reason:
@@ -115,13 +115,14 @@ def _why_no_kernel(cupy: ArrayModule, index: int) -> str:
             float(cupy.sum(cupy.add(cupy.matmul(zeros, zeros), 1)))
     except Exception as error:  # driver, compiler and loader each raise their own kinds
         return (
-            f"CuPy can't run on cuda:{index} ({_first_line(error)}); if a CUDA library is missing, "
+            f"CuPy can't run on cuda:{index} ({first_line(error)}); if a CUDA library is missing, "
             "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
         )
     return ""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says in its first line; its name where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

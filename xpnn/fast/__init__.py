@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.backend import Array
+from xpnn.backend import Array, first_line
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
@@ -55,6 +55,5 @@ def _with_loops(say: Callable[[str], None], make: Callable[[], ReferenceStep]) -
     try:
         return make()
     except Exception as error:  # a broken installation raises whatever its loader meets
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say(f"compiled loops can't be used ({reason}); NumPy does the work")
+        say(f"compiled loops can't be used ({first_line(error)}); NumPy does the work")
         return None

@@ -7,15 +7,16 @@ and, between them, one loop a layer. Plain gradient descent has no gradient at a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from xpnn.backend import Array
 from xpnn.fast import compiled
-from xpnn.fast.block import BlockStep
+from xpnn.fast.block import BlockStep, is_plain
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.regularization import NONE, Regularization
+from xpnn.regularization import NONE
 from xpnn.steps import Buffers
 
 BLOCK = 400_000  # inputs and outputs of a block, in values: they stay in the cache
@@ -28,22 +29,12 @@ class CompiledStep(BlockStep):
     name = "compiled"
 
     def __init__(
-        self,
-        net: MLP,
-        optimizer: Optimizer,
-        inputs: Array,
-        targets: Array,
-        batch_size: int,
-        *,
-        regularization: Regularization = NONE,
-        average_decay: float = 0.0,
-        **options: object,
+        self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: Any
     ) -> None:
-        alone = compiled.needs_numpy(regularization, average_decay)
         rows = min(BLOCK // (net.sizes[0] + net.sizes[-1]), WORK // net.parameters.size)
-        updates = 1 if alone else max(1, rows // batch_size)
-        options |= {"regularization": regularization, "average_decay": average_decay}
-        super().__init__(net, optimizer, inputs, targets, batch_size, updates, **options)
+        if not is_plain(options.get("regularization", NONE), options.get("average_decay", 0.0)):
+            rows = 0  # a batch alone: NumPy has a part in each update
+        super().__init__(net, optimizer, inputs, targets, batch_size, max(1, rows // batch_size), **options)
         from xpnn.fast import loops
 
         dtype, numbers_of, batch = net.dtype, optimizer.settings, min(batch_size, len(inputs))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from xpnn.backend import Array
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
+from xpnn.regularization import Regularization
 from xpnn.steps import Buffers, ReferenceStep
 
 
@@ -24,9 +27,9 @@ class BlockStep(ReferenceStep):
         targets: Array,
         batch_size: int,
         updates: int,
-        **options: object,
+        **options: Any,
     ) -> None:
-        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)  # type: ignore[arg-type]  # as they came
+        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)
         self.batch, self.updates = batch_size, -(-self.rows // batch_size)
         self.answers = np.empty((self.rows, net.sizes[-1]), dtype=net.dtype)
         self.spare = np.empty_like(self.answers)
@@ -65,3 +68,14 @@ class BlockStep(ReferenceStep):
             np.argmax(y, axis=1, out=buffers.predicted)
             np.equal(buffers.predicted, buffers.labels, out=buffers.hits)
             self.total_hits += np.count_nonzero(buffers.hits)
+
+
+def momentum_of(optimizer: Optimizer) -> float | None:
+    """Of gradient descent, whose parameters are linear in all gradients so far; None of another optimizer."""
+    is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
+    return optimizer.settings["momentum"] if is_descent else None
+
+
+def is_plain(regularization: Regularization, average_decay: float) -> bool:
+    """Whether an update is the optimizer's, with weight decay and l2, and nothing else."""
+    return regularization == Regularization(l2=regularization.l2) and not average_decay

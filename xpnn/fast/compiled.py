@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array
+from xpnn.fast.block import momentum_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import Regularization
@@ -57,17 +58,12 @@ def batches_pay(
 
     defers: whether the deferred step would do it otherwise.
     """
-    is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
+    is_descent = momentum_of(optimizer) is not None
     touches = regularization.l1 or regularization.clip_norm or regularization.clip_value  # the gradient
     possible = (is_descent or is_adam(optimizer)) and not touches and is_known(net) and net.device.kind == "cpu"
     of_update = net.parameters.size * (OF_A_PARAMETER if is_descent else OF_ADAMS_PARAMETER)
     gain = OF_A_DEFERRED_BATCH if defers else OF_A_BATCH + of_update
     return possible and updates * gain > SECONDS_TO_GAIN and is_installed("scipy")
-
-
-def needs_numpy(regularization: Regularization, average_decay: float) -> bool:
-    """Whether the loop over batches leaves a part of each update to NumPy."""
-    return regularization != Regularization(l2=regularization.l2) or average_decay > 0
 
 
 def is_adam(optimizer: Optimizer) -> bool:
@@ -94,11 +90,9 @@ def with_compiled_update(net: MLP, optimizer: Optimizer, *rest: Any, **options: 
     from xpnn.fast.loops import update_by_adam
 
     real = np.dtype(net.dtype).type
-    betas, nothing = (optimizer.settings["beta1"], optimizer.settings["beta2"]), np.empty(0, dtype=net.dtype)
+    betas, none = (optimizer.settings["beta1"], optimizer.settings["beta2"]), np.empty(0, dtype=net.dtype)
     shrink, l2 = real(1), real(0)  # the reference step sees to both
-    update_by_adam(
-        nothing, nothing, nothing, nothing, np.ones(4, dtype=net.dtype), shrink, l2
-    )  # compiles it, or loads it
+    update_by_adam(none, none, none, none, np.ones(4, dtype=net.dtype), shrink, l2)  # compiles it, or loads it
 
     def update(gradient: Array, state: State, parameters: Array, coefficients: Sequence[Array]) -> None:
         numbers = np.array([*betas, *coefficients], dtype=gradient.dtype)

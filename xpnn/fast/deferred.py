@@ -15,13 +15,13 @@ updated at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array, as_floats
-from xpnn.fast.block import BlockStep
+from xpnn.fast.block import BlockStep, is_plain, momentum_of
 from xpnn.fast.compiled import codes_of
 from xpnn.fast.recurrence import Expanded, coefficients, expand
 from xpnn.layers import forward, layers_of
@@ -51,7 +51,7 @@ class DeferredStep(BlockStep):
     name = "deferred"
 
     def __init__(
-        self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: object
+        self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: Any
     ) -> None:
         super().__init__(net, optimizer, inputs, targets, batch_size, max(4, BLOCK // batch_size), **options)
         n, dtype, units = self.rows, net.dtype, net.sizes[1]
@@ -225,12 +225,6 @@ class DeferredStep(BlockStep):
         return self.known
 
 
-def momentum_of(optimizer: Optimizer) -> float | None:
-    """Of gradient descent, whose parameters are linear in all gradients so far; None of another optimizer."""
-    is_descent = optimizer.name in ("sgd", "momentum") and not optimizer.settings.get("nesterov", 1)
-    return optimizer.settings["momentum"] if is_descent else None
-
-
 def applies(
     net: MLP,
     optimizer: Optimizer,
@@ -243,7 +237,7 @@ def applies(
     It is exact for gradient descent with or without Polyak's momentum, with weight decay and, where there is no
     momentum, l2. It is written for NumPy.
     """
-    plain = regularization == Regularization(l2=regularization.l2) and not average_decay
+    plain = is_plain(regularization, average_decay)
     momentum = momentum_of(optimizer)
     linear = momentum is not None and not (momentum and regularization.l2)
     largest = LARGEST_WITH_MOMENTUM if momentum else LARGEST_BATCH

@@ -182,7 +182,7 @@ def softmax(y: Any) -> None:
 
 @loop
 def differentiate(code: int, error: Any, y: Any) -> None:
-    """error becomes error * f', both (units, n)."""
+    """error becomes error * f', both (units, n); with a negative code it is dL/dz already, and stays."""
     units, n = y.shape
     e, v = error.reshape(error.size), y.reshape(y.size)
     zero, one = y.dtype.type(0), y.dtype.type(1)
@@ -274,7 +274,7 @@ def learn_batches(
     zero, one = parameters.dtype.type(0), parameters.dtype.type(1)
     has_biases, book, batch, kind = settings[0] > 0, settings[1] > 0, settings[2], settings[3]
     first, second = moments
-    l2, mask_scale, w = numbers[0], numbers[1], parameters.size - has_biases * sizes[1:].sum()
+    l2, mask_scale, w = numbers[0], numbers[1], weights_in(sizes)
     adams = np.empty(4, dtype=parameters.dtype)
     adams[:2] = numbers[2:4]
     for k in range(table.shape[0]):
@@ -305,7 +305,7 @@ def learn_batches(
 def forward(x: Any, parameters: Any, sizes: Any, codes: Any, has_biases: bool, masks: Any, y: Any, blas: Blas) -> None:
     """The outputs of all layers, into y."""
     n, zero, one = len(x), x.dtype.type(0), x.dtype.type(1)
-    W, b, below, here = 0, parameters.size - sizes[1:].sum(), 0, 0
+    W, b, below, here = 0, weights_in(sizes), 0, 0
     for layer in range(codes.size):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         matrix, z = part(parameters, W, n_out, n_in), part(y, here, n_out, n)
@@ -338,8 +338,8 @@ def backward(
     """From the last layer's error to the others', and their gradients to a place, which may be the parameters."""
     place, share, kept, kept_of_bias = places
     n, zero, one = len(x), x.dtype.type(0), x.dtype.type(1)
-    here, b = sizes[1:-1].sum() * n, parameters.size
-    W = b - has_biases * sizes[1:].sum()
+    here, W = sizes[1:-1].sum() * n, weights_in(sizes)
+    b = W + sizes[1:].sum()
     for layer in range(codes.size - 1, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         W, b, below = W - n_in * n_out, b - n_out, here - n_in * n
@@ -347,14 +347,14 @@ def backward(
         if masks.size and layer < codes.size - 1:
             delta *= part(masks, here, n_out, n)
             outputs /= mask_scale  # f' is a function of y before the mask
-        if codes[layer] >= 0 and not (book and layer):
+        if not book:
             differentiate(codes[layer], delta, outputs)
         if layer:  # back through the matrix, before it changes
             add_product(
                 blas, part(parameters, W, n_out, n_in), True, delta, False, one, part(error, below, n_in, n), zero
             )
-            if book and codes[layer] >= 0:
-                differentiate(codes[layer], delta, outputs)
+        if book:
+            differentiate(codes[layer], delta, outputs)
         come = part(y, below, n_in, n) if layer else x
         add_product(blas, delta, False, come, layer > 0, share, part(place, W, n_out, n_in), kept)
         if has_biases:
@@ -480,7 +480,7 @@ def learn_rows(
         for layer in range(1, layers):
             n_in, n_out = sizes[layer], sizes[layer + 1]
             z = y[layer, :n_out]
-            send_on(parameters[W : W + n_in * n_out].reshape(n_out, n_in), y[layer - 1, :n_in], z)
+            send_on(part(parameters, W, n_out, n_in), y[layer - 1, :n_in], z)
             if has_biases:
                 z += parameters[b : b + n_out]
             apply(abs(codes[layer]), z.reshape(n_out, 1))
@@ -493,24 +493,24 @@ def learn_rows(
         for layer in range(last, -1, -1):
             n_in, n_out = sizes[layer], sizes[layer + 1]
             delta, W = error[layer, :n_out], W - n_in * n_out
-            if codes[layer] >= 0 and not (book and layer):
-                differentiate(codes[layer], delta.reshape(n_out, 1), y[layer, :n_out].reshape(n_out, 1))
+            column, outputs = delta.reshape(n_out, 1), y[layer, :n_out].reshape(n_out, 1)
+            if not book:
+                differentiate(codes[layer], column, outputs)
             if layer:
-                matrix = parameters[W : W + n_in * n_out].reshape(n_out, n_in)
-                send_back(matrix, delta, error[layer - 1, :n_in])
-                if book and codes[layer] >= 0:
-                    differentiate(codes[layer], delta.reshape(n_out, 1), y[layer, :n_out].reshape(n_out, 1))
+                send_back(part(parameters, W, n_out, n_in), delta, error[layer - 1, :n_in])
+            if book:
+                differentiate(codes[layer], column, outputs)
         deltas[row] = error[0, :units]
         W, b = sizes[0] * units, all_weights + units
         for layer in range(1, layers):
             n_in, n_out = sizes[layer], sizes[layer + 1]
-            weights_here, biases_here = slice(W, W + n_in * n_out), slice(b, b + n_out * has_biases)
-            matrix, biases = parameters[weights_here].reshape(n_out, n_in), parameters[biases_here]
+            its_biases = slice(b, b + n_out * has_biases)
+            matrix, biases = part(parameters, W, n_out, n_in), parameters[its_biases]
             if shrinks[row] != 1:
                 matrix *= shrinks[row]
             below, delta = y[layer - 1, :n_in], error[layer, :n_out]
             if velocity.size:
-                V, v = velocity[weights_here].reshape(n_out, n_in), velocity[biases_here]
+                V, v = part(velocity, W, n_out, n_in), velocity[its_biases]
                 step_down_with_momentum(matrix, biases, delta, below, rates[row], V, v, momentum[0])
             else:
                 step_down(matrix, biases, delta, below, rates[row])

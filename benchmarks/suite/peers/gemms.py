@@ -6,6 +6,7 @@ outputs, the rows' products with each other, and the sum of the updates. The sec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,25 +21,15 @@ def version() -> str:
     return numpy_version()
 
 
-class Trainer:
-    def __init__(self, task: Any) -> None:
-        self.block = BLOCK if task.case.batch == 1 else 1
-        self.path = f"in blocks of {BLOCK}" if self.block > 1 else "a step's"
-        n, sizes = task.case.batch * self.block, task.case.sizes
+class Products:
+    """The matrix products of a step with n rows."""
+
+    def __init__(self, sizes: Sequence[int], n: int) -> None:
         generator = np.random.default_rng(0)
         self.x, *self.outputs = (generator.random((n, size), dtype=np.float32) for size in sizes)
         self.deltas = [generator.random(y.shape, dtype=np.float32) for y in self.outputs]
         self.weights = [generator.random((b, a), dtype=np.float32) for a, b in pairwise(sizes)]
         self.gradients = list(map(np.empty_like, self.weights))
-        self.gram = np.empty((n, n), dtype=np.float32)
-
-    def start(self, steps: int, shuffle: bool) -> None:
-        self.count = -(-steps // self.block)
-
-    def run(self) -> None:
-        step = self.blocked if self.block > 1 else self.step
-        for _ in range(self.count):
-            step()
 
     def step(self) -> None:
         layers = [self.x, *self.outputs]
@@ -48,6 +39,23 @@ class Trainer:
             np.matmul(self.deltas[i].T, layers[i], out=self.gradients[i])
             if i:
                 np.matmul(self.deltas[i], self.weights[i], out=self.deltas[i - 1])
+
+
+class Trainer(Products):
+    def __init__(self, task: Any) -> None:
+        self.block = BLOCK if task.case.batch == 1 else 1
+        self.path = f"in blocks of {BLOCK}" if self.block > 1 else "a step's"
+        n = task.case.batch * self.block
+        super().__init__(task.case.sizes, n)
+        self.gram = np.empty((n, n), dtype=np.float32)
+
+    def start(self, steps: int, shuffle: bool) -> None:
+        self.count = -(-steps // self.block)
+
+    def run(self) -> None:
+        step = self.blocked if self.block > 1 else self.step
+        for _ in range(self.count):
+            step()
 
     def blocked(self) -> None:
         np.matmul(self.x, self.weights[0].T, out=self.outputs[0])
