@@ -6,7 +6,7 @@ step can run without allocating; `docs/math.md` derives them with the same lette
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,37 @@ class Layer(NamedTuple):
 
     W: Array
     b: Array | None
+
+
+class Operations(NamedTuple):
+    """What the two passes are made of, each in place or into a buffer of the caller's.
+
+    PLAIN's are written in xp, for every device. A fast step may bring others, which do the same in fewer passes.
+    """
+
+    matmul: Callable[[Array, Array, Array], None]
+    activate: Callable[[Array, Array | None, Activation, Array, Array], None]
+    differentiate: Callable[[Array, Activation | None, Array, Array, Array | None], None]
+
+
+def activate(z: Array, b: Array | None, activation: Activation, saved: Array, column: Array) -> None:
+    """z becomes f(z + b); b may be None."""
+    if b is not None:
+        xp_of(z, b).add(z, b, out=z)
+    activation.apply(z, saved, column)
+
+
+def differentiate(
+    delta: Array, activation: Activation | None, saved: Array, column: Array, grad_b: Array | None
+) -> None:
+    """delta becomes delta * f'(z), if there is an activation, and grad_b, if there is one, its sum over the rows."""
+    if activation is not None:
+        activation.backpropagate(delta, saved, column)
+    if grad_b is not None:
+        xp_of(delta, grad_b).sum(delta, axis=0, out=grad_b)
+
+
+PLAIN = Operations(matmul, activate, differentiate)
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:
@@ -43,6 +74,7 @@ def forward(
     saved: Sequence[Array],
     column: Array,
     masks: Sequence[Array | None],
+    operations: Operations = PLAIN,
 ) -> None:
     """Write each layer's y = f(x W^T + b), times its dropout mask if it has one, into `outputs`.
 
@@ -51,10 +83,8 @@ def forward(
     """
     xp = xp_of(x, column)
     for layer, activation, y, kept, mask in zip(layers, activations, outputs, saved, masks, strict=True):
-        matmul(x, layer.W.T, out=y)
-        if layer.b is not None:
-            xp.add(y, layer.b, out=y)
-        activation.apply(y, kept, column)
+        operations.matmul(x, layer.W.T, y)
+        operations.activate(y, layer.b, activation, kept, column)
         if mask is not None:
             xp.multiply(y, mask, out=y)
         x = y
@@ -72,6 +102,7 @@ def backward(
     column: Array,
     masks: Sequence[Array | None],
     mask_scale: float,
+    operations: Operations = PLAIN,
 ) -> None:
     """Propagate errors[-1] back through the layers and write the gradient.
 
@@ -89,15 +120,12 @@ def backward(
             xp.multiply(outputs[i], 1 / mask_scale, out=outputs[i])  # f' is a function of y before the mask
         if delta is not error:
             xp.copyto(delta, error)
-        if activation is not None:
-            activation.backpropagate(delta, saved[i], column)
         part = gradient[i]
+        operations.differentiate(delta, activation, saved[i], column, None if part is None else part.b)
         if part is not None:
-            matmul(delta.T, outputs[i - 1] if i else x, out=part.W)
-            if part.b is not None:
-                xp.sum(delta, axis=0, out=part.b)
+            operations.matmul(delta.T, outputs[i - 1] if i else x, part.W)
         if i:
-            matmul(error, layers[i].W, out=errors[i - 1])
+            operations.matmul(error, layers[i].W, errors[i - 1])
 
 
 def weight_count(sizes: Sequence[int]) -> int:

@@ -91,7 +91,8 @@ class Regularizer:
         # Each source of random numbers has a stream of its own, which doesn't depend on the others being there.
         sources = enumerate([self.noise, self.input_mask, *self.hidden_masks])
         self.sources = [(stream, source) for stream, source in sources if source]
-        self.keys = self.key_row = xp.zeros((1, len(self.sources)), dtype="uint32")
+        self.keys = xp.zeros((0, len(self.sources)), dtype="uint32")
+        self.key_row = xp.zeros((1, len(self.sources)), dtype="uint32")
         self.scratch = xp.empty_like(gradient)
         self.norm, self.largest = xp.empty((), dtype=net.dtype), xp.empty((), dtype=net.dtype)
         self.norms = [xp.empty((units, 1), dtype=net.dtype) for units in hidden]
@@ -100,8 +101,12 @@ class Regularizer:
         """Make the keys of the updates from number `first` of the run on."""
         if not self.sources:
             return
-        table = key_table(self.seed, [stream for stream, _ in self.sources], first, updates)
-        self.keys = xp_of(self.gradient).asarray(table)
+        xp = xp_of(self.gradient)
+        table = xp.asarray(key_table(self.seed, [stream for stream, _ in self.sources], first, updates))
+        if self.keys.shape == table.shape:
+            xp.copyto(self.keys, table)  # they keep their place, where a recorded CUDA graph reads them
+        else:
+            self.keys = table
 
     def draw(self, position: Array) -> None:
         """Draw the masks and the noise of an update; `position`, int64 (1,), is its number in the epoch."""

@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 from xpnn.activations import Activation, saved_for
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, take, xp_of
-from xpnn.layers import Layer, backward, forward, layers_of
+from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
@@ -107,6 +107,7 @@ class ReferenceStep:
 
     name = "reference"
     updates = 1
+    operations: Operations = PLAIN
 
     def __init__(
         self,
@@ -177,9 +178,10 @@ class ReferenceStep:
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
-        self.table = table
-        if self.row.shape[1] != table.shape[1]:
-            self.row = self.net.xp.empty_like(table[:1])
+        if self.table.shape == table.shape:
+            self.net.xp.copyto(self.table, table)  # it keeps its place, where a recorded CUDA graph reads it
+        else:
+            self.table, self.row = table, self.net.xp.empty_like(table[:1])
             self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
         self.regularizer.begin_epoch(first, len(table))
         if self.average is not None:
@@ -206,14 +208,16 @@ class ReferenceStep:
             buffers.saved,
             buffers.column,
             buffers.masks,
+            self.operations,
         )
         self._measure(buffers)
+        self._count(buffers)
         self._differentiate(buffers)
         self._update()
 
     def _buffers_for(self, n: int) -> Buffers:
         if n not in self.buffers:
-            self.buffers[n] = self.buffers[self.rows].part(0, n)
+            self.buffers[n] = self.buffers[max(self.buffers)].part(0, n)
         return self.buffers[n]
 
     def _gather(self, rows: Array, buffers: Buffers) -> None:
@@ -232,22 +236,29 @@ class ReferenceStep:
             take(self.weights, rows, out=buffers.weights)
 
     def _measure(self, buffers: Buffers) -> None:
-        """The batch's loss and hits, added to the totals; dL/dy, averaged over the rows, into the last error."""
+        """The rows' losses and hits; dL/dy, averaged over the rows, into the last error."""
         xp, y, error = self.net.xp, buffers.outputs[-1], buffers.errors[-1]
         self.loss_function.evaluate(y, buffers.t, error, buffers.scratch, buffers.column)
         xp.multiply(error, 1 / len(y), out=error)
         if self.weights is not None:
             xp.multiply(error, buffers.weights, out=error)
             xp.multiply(buffers.column, buffers.weights, out=buffers.column)
+        if self.targets.ndim == 1:
+            xp.argmax(y, axis=1, out=buffers.predicted)
+            xp.equal(buffers.predicted, buffers.labels, out=buffers.hits)
+
+    def _count(self, buffers: Buffers) -> None:
+        """Add the batch's loss and hits to the totals, and turn to this update's row of the table."""
+        xp = self.net.xp
         xp.sum(buffers.column, out=self.loss)
         xp.add(self.total_loss, self.loss, out=self.total_loss)
         xp.isfinite(self.total_loss, out=self.is_finite)
         xp.add(self.finite_count, self.is_finite, out=self.finite_count)
         if self.targets.ndim == 1:
-            xp.argmax(y, axis=1, out=buffers.predicted)
-            xp.equal(buffers.predicted, buffers.labels, out=buffers.hits)
             xp.sum(buffers.hits, out=self.batch_hits)
             xp.add(self.total_hits, self.batch_hits, out=self.total_hits)
+        take(self.table, self.position, out=self.row)
+        xp.add(self.position, 1, out=self.position)
 
     def _differentiate(self, buffers: Buffers) -> None:
         backward(
@@ -262,20 +273,23 @@ class ReferenceStep:
             buffers.column,
             buffers.masks,
             self.regularizer.mask_scale,
+            self.operations,
         )
 
     def _update(self) -> None:
-        xp, net = self.net.xp, self.net
-        take(self.table, self.position, out=self.row)
-        xp.add(self.position, 1, out=self.position)
-        *coefficients, shrink, mix = self.coefficients
         self.regularizer.adjust_gradient()
-        if self.optimizer.weight_decay:
-            xp.multiply(net.weights, shrink, out=net.weights)
-        self.optimizer.update(self.gradient, self.state, net.parameters, coefficients)
+        self._descend()
         self.regularizer.limit_norms()
         if self.average is not None:
-            self.average.update(mix)
+            self.average.update(self.coefficients[-1])
+
+    def _descend(self) -> None:
+        """Weight decay, and the optimizer's update."""
+        net = self.net
+        *coefficients, shrink, _ = self.coefficients
+        if self.optimizer.weight_decay:
+            net.xp.multiply(net.weights, shrink, out=net.weights)
+        self.optimizer.update(self.gradient, self.state, net.parameters, coefficients)
 
     def totals(self) -> tuple[float, int | None]:
         """See Step."""
