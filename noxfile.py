@@ -88,9 +88,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def cupy_names(session: nox.Session) -> None:
-    """Compare with the real CuPy, which needs no GPU to be imported, and meet its real errors without a driver."""
-    install(session, *PYPROJECT["project"]["optional-dependencies"]["cuda12x"])
-    run_pytest(session, "cpu,fake", "test_cupy_names.py", "test_backend.py")
+    """Compare with the real CuPy and compile the kernels with NVIDIA's compiler: neither needs a GPU or a driver."""
+    nvrtc = nox.project.dependency_groups(PYPROJECT, "nvrtc")
+    install(session, *PYPROJECT["project"]["optional-dependencies"]["cuda12x"], *nvrtc)
+    run_pytest(session, "cpu,fake", "test_cupy_names.py", "test_backend.py", "fast/test_kernels_compile.py")
 
 
 @nox.session(default=False)

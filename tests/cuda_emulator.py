@@ -222,17 +222,22 @@ class Module:
         text = _run_compiler([*flags, "-E", "-x", "c++", "-"], source)
         self._kernels = {match["name"]: match for match in KERNEL.finditer(text)}
         # PyDLL keeps Python's lock, so that one launch runs at a time
-        self.library: Any = ctypes.PyDLL(str(_compile(_as_cpp(text, list(self._kernels)), flags, folder)))
+        self.library: Any = ctypes.PyDLL(str(_compile(_as_cpp(text, self.names), flags, folder)))
         self.library.emulator_run.restype = ctypes.c_char_p
 
     def get_function(self, name: str) -> Function:
         """The kernel of that name."""
         if name not in self._kernels:
-            raise KeyError(f"no kernel {name} among {', '.join(self._kernels)}")
+            raise KeyError(f"no kernel {name} among {', '.join(self.names)}")
         match = self._kernels[name]
         texts = [text for text in match["parameters"].split(",") if text.strip() not in ("", "void")]
         bound = int(match["bound"] or 1024)
         return Function(self, name, [Parameter.parse(text) for text in texts], bound)
+
+    @property
+    def names(self) -> list[str]:
+        """The kernels' names."""
+        return list(self._kernels)
 
 
 def _flags(options: Sequence[str]) -> list[str]:

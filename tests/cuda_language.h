@@ -3,7 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <math.h>  // unlike <cmath>, it has isfinite and the functions for float without std:: before them
+#include <stdlib.h>
 
 #include "cuda_emulator.h"
 
