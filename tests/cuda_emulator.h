@@ -276,8 +276,9 @@ template <class... P> void call(void (*function)(P...), void **values) {
 
 }  // namespace emulator
 
-#define EMULATED_KERNEL(name) \
-    extern "C" void emulated_##name(void **values) { emulator::call(name, values); }
+#define EMULATED_KERNEL(name, most_threads)                                          \
+    extern "C" void emulated_##name(void **values) { emulator::call(name, values); } \
+    extern "C" int most_threads_of_##name() { return most_threads; }
 
 // Runs a launch and returns nothing, or what went wrong.
 extern "C" const char *emulator_run(void (*kernel)(void **), void **arguments, const unsigned *size, size_t shared,

@@ -20,6 +20,7 @@ inside functions.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -41,7 +42,7 @@ import numpy as np
 HEADERS = [Path(__file__).with_name(name) for name in ("cuda_emulator.h", "cuda_language.h")]
 FLAGS = (
     *("-std=c++17", "-O1", "-g0", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=off", "-U_FORTIFY_SOURCE"),
-    *("-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-Wno-unknown-pragmas", "-Wno-clobbered"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-Wno-unknown-pragmas"),
     # an error where it happens, without the sanitizers' libraries
     *("-fsanitize=bounds,alignment,signed-integer-overflow", "-fsanitize-undefined-trap-on-error"),
 )
@@ -156,8 +157,9 @@ def _seed(order: str | int) -> int:
 class Function:
     """A kernel of a module, called as CuPy's."""
 
-    def __init__(self, module: Module, name: str, parameters: list[Parameter], bound: int) -> None:
-        self.name, self._module, self._parameters, self._bound = name, module, parameters, bound
+    def __init__(self, module: Module, name: str, parameters: list[Parameter]) -> None:
+        self.name, self._module, self._parameters = name, module, parameters
+        self._bound: int = getattr(module.library, f"most_threads_of_{name}")()
         self._entry = ctypes.cast(getattr(module.library, f"emulated_{name}"), ctypes.c_void_p)
         self._most_shared = 0
 
@@ -222,17 +224,15 @@ class Module:
         text = _run_compiler([*flags, "-E", "-x", "c++", "-"], source)
         self._kernels = {match["name"]: match for match in KERNEL.finditer(text)}
         # PyDLL keeps Python's lock, so that one launch runs at a time
-        self.library: Any = ctypes.PyDLL(str(_compile(_as_cpp(text, self.names), flags, folder)))
+        self.library: Any = ctypes.PyDLL(str(_compile(_as_cpp(text), flags, folder)))
         self.library.emulator_run.restype = ctypes.c_char_p
 
     def get_function(self, name: str) -> Function:
         """The kernel of that name."""
         if name not in self._kernels:
             raise KeyError(f"no kernel {name} among {', '.join(self.names)}")
-        match = self._kernels[name]
-        texts = [text for text in match["parameters"].split(",") if text.strip() not in ("", "void")]
-        bound = int(match["bound"] or 1024)
-        return Function(self, name, [Parameter.parse(text) for text in texts], bound)
+        texts = [text for text in self._kernels[name]["parameters"].split(",") if text.strip() not in ("", "void")]
+        return Function(self, name, [Parameter.parse(text) for text in texts])
 
     @property
     def names(self) -> list[str]:
@@ -249,21 +249,23 @@ def _flags(options: Sequence[str]) -> list[str]:
     return [option for option in options if option.startswith(("-D", "-U", "-W"))]
 
 
-def _as_cpp(text: str, kernels: list[str]) -> str:
+def _as_cpp(text: str) -> str:
     """A source that the preprocessor has read, with shared memory as C++ can say it, and an entry for each kernel."""
+    entries = [f"EMULATED_KERNEL({match['name']}, {match['bound'] or 1024})\n" for match in KERNEL.finditer(text)]
+    if len(entries) != len(re.findall(r"\b__global__\b", text)):
+        raise ValueError("a kernel is declared in a way that the emulator can't read")
     text = DYNAMIC.sub(r"\g<type> *const \g<name> = emulator::dynamic_shared<\g<type>>();", text)
     text = STATIC.sub(
         r"static emulator::Shared<\g<type> \g<shape>> shared_\g<name>; auto &\g<name> = shared_\g<name>.use();", text
     )
     if left := re.search(r".*__shared__.*", text):
         raise ValueError(f"shared memory is declared in a way that the emulator can't read: {left[0].strip()}")
-    entries = "".join(f"EMULATED_KERNEL({name})\n" for name in kernels)
-    return f'#include "cuda_language.h"\n{text}\n{entries}'
+    return f'#include "cuda_language.h"\n{text}\n{"".join(entries)}'
 
 
 def _compile(text: str, flags: list[str], folder: Path | None) -> Path:
     """The shared library of a C++ source."""
-    folder = folder or Path(_process_folder().name)
+    folder = folder or _process_folder()
     parts = [text, *flags, *FLAGS, str(find_compiler()), *(header.read_text(encoding="utf-8") for header in HEADERS)]
     library = folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
     if not library.exists():
@@ -276,15 +278,17 @@ def _compile(text: str, flags: list[str], folder: Path | None) -> Path:
 
 
 @functools.cache
-def _process_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="cuda_emulator-")
+def _process_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="cuda_emulator-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _run_compiler(arguments: list[str], source: str) -> str:
     compiler = find_compiler()
     if compiler is None:
         raise RuntimeError("no C++ compiler: set CXX, or install g++ or clang++ (Linux)")
-    done = subprocess.run([compiler, *arguments], input=source, capture_output=True, text=True, check=False)
+    done = subprocess.run([compiler, *arguments], input=source, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         raise ValueError(f"the kernels don't compile:\n{done.stderr}")
     return done.stdout

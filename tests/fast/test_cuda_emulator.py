@@ -18,6 +18,7 @@ OPTIONS = ("-DREAL=float", "--std=c++17")
 KERNELS = r"""
 #define KERNEL extern "C" __global__ void
 #define LANES 32
+constexpr int THREADS = 32;
 
 template <int LENGTH> __device__ __forceinline__ REAL sum_of_block(REAL value) {
     __shared__ REAL parts[LENGTH];
@@ -44,7 +45,7 @@ KERNEL places(int *out) {
     out[block * blockDim.x * blockDim.y * blockDim.z + thread] = block * 1000 + thread;
 }
 
-extern "C" __global__ void __launch_bounds__(64) bounded(int *out) { out[threadIdx.x] = 1; }
+extern "C" __global__ void __launch_bounds__(2 * THREADS, 4) bounded(int *out) { out[threadIdx.x] = 1; }
 
 KERNEL transposed(const REAL *x, REAL *out, int n) {  // n x n, n a multiple of 16; out of place
     __shared__ REAL tile[16][17];
@@ -401,9 +402,13 @@ def test_compiled_once(folder: Path) -> None:
     ("line", "problem"),
     [
         ("int unused; x[0] = 1;", "unused variable"),
-        ("x[0] = y;", "not declared"),
+        ("x[0] = y;", "declared"),
         ("x[0] = max(1, 1u);", "ambiguous"),
-        ("__shared__ float a[2], b; a[0] = b = x[0];", "in a way that the emulator can't read"),
+        ("__shared__ float a[2], b; a[0] = b = x[0];", "shared memory is declared in a way that the emulator can't"),
+        (
+            "} template <class T> __global__ int g(T x) { return x;",
+            "a kernel is declared in a way that the emulator can't",
+        ),
     ],
 )
 def test_source_with_warnings_or_errors_does_not_compile(line: str, problem: str) -> None:

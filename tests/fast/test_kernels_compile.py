@@ -15,7 +15,7 @@ from nvrtc import CompileError, Nvrtc, find_nvrtc
 import xpnn
 
 KERNELS = Path(inspect.getfile(xpnn)).parent / "fast" / "kernels.cu"
-ARCHITECTURES = ["sm_70", "sm_80", "sm_90", "sm_100"]  # from Volta, the oldest that NVRTC 12.9 doesn't call obsolete
+ARCHITECTURES = ["sm_70", "sm_80", "sm_90", "sm_100"]  # Volta, Ampere, Hopper, Blackwell
 REALS = ["float", "double"]
 
 
