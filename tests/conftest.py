@@ -53,6 +53,14 @@ def device(request: pytest.FixtureRequest) -> str:
     return "cpu" if request.param == "cpu" else "cuda"
 
 
+@pytest.fixture(params=[name for name in DEVICES if name != "cpu"])
+def cuda(request: pytest.FixtureRequest) -> str:
+    """As `device`, for what is about CUDA alone."""
+    if request.param == "fake":
+        request.getfixturevalue("fake_cupy")
+    return "cuda"
+
+
 @pytest.fixture
 def xp(device: str) -> ModuleType:
     """The array module of `device`."""
@@ -65,4 +73,5 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
     """A fake CuPy with two devices, installed for the time of the test."""
     fake = make_fake_cupy(devices=2)
     monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr("xpnn.fast.cublas.library", lambda: fake.cublas)
     return fake

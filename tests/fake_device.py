@@ -9,7 +9,10 @@ do wrong on a GPU:
   test_cupy_names.py compares with the real CuPy;
 - reductions and indexing give 0-d arrays, never NumPy's scalars; `out` must have exactly the result's shape;
 - an index beyond the end wraps round in silence, as on a GPU;
-- it counts what costs time on a GPU: waits for the device, allocations on it, and copies to it;
+- it counts what costs time on a GPU: waits for the device, allocations on it, copies to it, and launches;
+- work on a stream that is captured is recorded, and done when its graph is launched; what CUDA or CuPy can't capture
+  is an error, and so is an allocation (tests/fake_cuda.py);
+- CUDA kernels run on the CPU, emulated (tests/cuda_emulator.py), and a fake cuBLAS reads matrices by their addresses;
 - it can have several devices, whose arrays don't mix, or none, or no driver, or no compiler.
 
 Its array is no subclass of NumPy's: NumPy would convert one of those without asking. It says nothing of streams,
@@ -20,13 +23,15 @@ real CuPy and a GPU.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
+from fake_cuda import CUDARuntimeError, FakeCublas, Streams, emulated
 from numpy.typing import NDArray
 
 # name: (positional arguments that it takes, keywords)
@@ -58,7 +63,7 @@ METHODS = {
     "astype": ("order", "copy"),
     "view": (),
 }
-ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size")
+ATTRIBUTES = ("dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
 OPERATORS = ("add", "sub", "mul", "truediv", "lt", "le", "gt", "ge", "eq", "ne")  # CuPy has them all
 WAITING = ("get", "item", "tolist")
 
@@ -70,10 +75,8 @@ class Counts:
     synchronisations: int = 0
     allocations: int = 0
     copies: int = 0  # from the host to the device
-
-
-class CUDARuntimeError(RuntimeError):
-    """What CuPy raises when the driver or the card does not do as asked."""
+    launches: int = 0  # of kernels, outside graphs
+    graphs: int = 0  # launched
 
 
 class FakeArray:
@@ -96,6 +99,10 @@ class FakeArray:
         raise AttributeError(f"cupy.ndarray has no {name} (not in the fake's table)")
 
     @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self._data.ctypes.data)
+
+    @property
     def T(self) -> FakeArray:
         return FakeArray(self._cupy, self._data.T, self._device)
 
@@ -108,7 +115,7 @@ class FakeArray:
         return self._cupy._made(np.asarray(self._data[_plain(key)]), self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._cupy._compute(lambda data, new: np.copyto(data[_plain(key)], new, casting="unsafe"), self, value)
+        self._cupy._write(lambda data, new: np.copyto(data[_plain(key)], new, casting="unsafe"), self, value)
 
     def __abs__(self) -> Any:
         return self._cupy._compute(np.absolute, self)
@@ -165,7 +172,9 @@ class FakeCupy(ModuleType):
         self._devices, self._failure, self._current = devices, failure, 0
         self._counts = Counts()
         runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=self._device_count)
-        self.cuda = SimpleNamespace(Device=self._on_device, runtime=runtime)
+        self._streams = Streams(self._refuse_in_capture, self._count_graph)
+        self.cuda = SimpleNamespace(Device=self._on_device, runtime=runtime, **self._streams.names())
+        self.cublas = FakeCublas(self._streams, self._start)
 
     @contextmanager
     def counting(self) -> Iterator[Counts]:
@@ -205,40 +214,76 @@ class FakeCupy(ModuleType):
         finally:
             self._current = before
 
-    def _compute(self, function: Callable[..., Any], *arguments: Any, out: Any = None, **keywords: Any) -> Any:
-        """Start a kernel: every array must be here, on the current device."""
+    def _on_host(self, values: Iterable[Any]) -> list[Any]:
+        """What a kernel works on: every array must be here, on the current device."""
         self._device_count()
         if isinstance(self._failure, Exception):
             raise self._failure
-        for value in [*arguments, *keywords.values(), *([] if out is None else [out])]:
+        host = []
+        for value in values:
             if isinstance(value, FakeArray) and (value._cupy is not self or value._device != self._current):
                 raise ValueError(f"Array device must be same as the current device: {value._device} != {self._current}")
             if isinstance(value, np.ndarray | list):
                 raise TypeError(f"Unsupported type {type(value)}")
+            host.append(value._data if isinstance(value, FakeArray) else value)
+        return host
+
+    def _compute(self, function: Callable[..., Any], *arguments: Any, out: Any = None, **keywords: Any) -> Any:
+        """Start a kernel that writes into `out`, or into a new array."""
         if out is not None and not isinstance(out, FakeArray):
             raise TypeError("return arrays must be of CuPy's type")
-        host = [value._data if isinstance(value, FakeArray) else value for value in arguments]
-        elementwise = isinstance(function, np.ufunc) and function.signature is None
-        with np.errstate(all="ignore"):  # a GPU doesn't warn
-            if elementwise and out is not None and out.shape == np.broadcast_shapes(*map(np.shape, host)):
-                function(*host, out=out._data)  # in place, since some loops of older NumPys round by where they write
-                return out
-            result = function(*host, **keywords)
-        if out is not None and out.shape != np.shape(result):
-            raise ValueError(f"Out shape is mismatched: {out.shape}, not {np.shape(result)}")
+        self._on_host(keywords.values())
+        host, *written = self._on_host(arguments), *self._on_host([] if out is None else [out])
         if out is not None:
-            np.copyto(out._data, result, casting="same_kind")
+            self._start(lambda: _compute_into(written[0], function, host, keywords))
             return out
+        with np.errstate(all="ignore"):  # a GPU doesn't warn
+            result = function(*host, **keywords)
         return None if result is None else self._made(np.asarray(result), *arguments)
+
+    def _write(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Start a kernel that writes into its first argument."""
+        host = self._on_host(arguments)
+        self._start(lambda: function(*host))
+
+    def _start(self, work: Callable[[], None]) -> None:
+        """Do the work now, or record it."""
+        if not self._streams.record(work):
+            self._counts.launches += 1
+            work()
+
+    def _count_graph(self) -> None:
+        self._counts.graphs += 1
+
+    def _refuse_in_capture(self, what: str) -> None:
+        if self._streams.is_capturing():
+            raise CUDARuntimeError(f"cudaErrorStreamCaptureUnsupported: {what} while a stream is captured")
+
+    def _matmul(self, a: FakeArray, b: FakeArray, out: FakeArray | None = None) -> Any:
+        if self._streams.is_capturing():
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+        return self._compute(np.matmul, a, b, out=out)
+
+    def RawModule(self, code: str, options: tuple[str, ...] = ()) -> Any:  # noqa: N802  # CuPy's name
+        """The kernels of a CUDA source."""
+        module = emulated(code, options)
+        return SimpleNamespace(get_function=lambda name: partial(self._launch, module.get_function(name)))
+
+    def _launch(self, kernel: Any, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
+        host = self._on_host(arguments)
+        self._start(lambda: kernel(grid, block, host, shared_mem))
 
     def _made(self, data: NDArray[Any], *arguments: Any) -> FakeArray:
         """A new array around `data`, counted unless it is a view of an argument's."""
         parents = [value for value in arguments if isinstance(value, FakeArray)]
-        self._counts.allocations += not any(np.may_share_memory(data, parent._data) for parent in parents)
+        if not any(np.may_share_memory(data, parent._data) for parent in parents):
+            self._refuse_in_capture("an allocation")
+            self._counts.allocations += 1
         return FakeArray(self, data, parents[0]._device if parents else self._current)
 
     def _read(self, array: FakeArray) -> NDArray[Any]:
         """The host's copy."""
+        self._refuse_in_capture("a copy to the host")
         self._counts.synchronisations += 1
         return array._data.copy()
 
@@ -248,6 +293,9 @@ class FakeCupy(ModuleType):
         if name in WAITING:
             data = self._read(array)
             return data if name == "get" else getattr(data, name)()
+        if name == "fill":
+            self._write(lambda data, value: data.fill(value), array, *arguments)
+            return None
         return self._compute(lambda data, *more: getattr(data, name)(*more, **keywords), array, *arguments)
 
     def _asarray(self, values: Any, dtype: Any = None) -> Any:
@@ -258,16 +306,31 @@ class FakeCupy(ModuleType):
         data = np.array(values, dtype=dtype)  # a copy: the device has its own memory
         if data.dtype.kind not in "biufc":
             raise ValueError(f"Unsupported dtype {data.dtype}")
+        self._refuse_in_capture("a copy from the host")
         self._counts.copies += 1
         return self._compute(lambda: data)
 
     def _copyto(self, to: FakeArray, values: Any) -> None:
-        self._compute(np.copyto, to, values)
+        if np.broadcast_shapes(to.shape, np.shape(getattr(values, "_data", values))) != to.shape:
+            raise ValueError("operands could not be broadcast")
+        self._write(np.copyto, to, values)
 
     def _take(self, array: FakeArray, rows: FakeArray, axis: int | None = None, out: FakeArray | None = None) -> Any:
         if out is not None and out.dtype != array.dtype:
             raise TypeError(f"Output dtype mismatch: {out.dtype}, not {array.dtype}")
         return self._compute(lambda data, indices: np.take(data, indices, axis=axis, mode="wrap"), array, rows, out=out)
+
+
+def _compute_into(out: NDArray[Any], function: Callable[..., Any], host: list[Any], keywords: Any) -> None:
+    elementwise = isinstance(function, np.ufunc) and function.signature is None
+    with np.errstate(all="ignore"):  # a GPU doesn't warn
+        if elementwise and out.shape == np.broadcast_shapes(*map(np.shape, host)):
+            function(*host, out=out)  # in place, since some loops of older NumPys round by where they write
+            return
+        result = function(*host, **keywords)
+    if out.shape != np.shape(result):
+        raise ValueError(f"Out shape is mismatched: {out.shape}, not {np.shape(result)}")
+    np.copyto(out, result, casting="same_kind")
 
 
 def make_fake_cupy(devices: int = 1, failure: str | Exception | None = None) -> FakeCupy:

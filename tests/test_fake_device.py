@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_device import FUNCTIONS, METHODS, CUDARuntimeError, FakeCupy, make_fake_cupy
+from fake_cuda import CUDARuntimeError
+from fake_device import FUNCTIONS, METHODS, FakeCupy, make_fake_cupy
 
 HOST = np.array([1.0, 2.0, 3.0])
 
@@ -87,7 +88,7 @@ def test_name_that_is_not_in_the_table_is_refused(fake_cupy: FakeCupy, name: str
         getattr(fake_cupy, name)
 
 
-@pytest.mark.parametrize("name", ["mean", "dot", "strides", "flags", "base", "__cuda_array_interface__"])
+@pytest.mark.parametrize("name", ["mean", "dot", "ctypes", "flags", "base", "__cuda_array_interface__"])
 def test_attribute_of_arrays_that_is_not_in_the_table_is_refused(array: Any, name: str) -> None:
     with pytest.raises(AttributeError, match=f"cupy.ndarray has no {name}"):
         getattr(array, name)

@@ -79,6 +79,7 @@ def train(
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     fast: bool = True,
+    precision: str = "float32",
     say: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Epoch]:
@@ -98,6 +99,8 @@ def train(
     label_smoothing: the share of a target's certainty that is spread over the classes, such as 0.1 (see
                      `xpnn.losses.smoothed`). Only training sees it, evaluation doesn't.
     fast:            whether a faster step than the reference may be taken where there is one that gives the same.
+    precision:       of a float32 net's matrix products on a CUDA device: "float32", or "tf32" or "bf16", whose factors
+                     are rounded to 10 or 7 bits of fraction for the tensor cores; parameters and sums stay float32.
     say:             told, before the first epoch, what takes a while, such as compiling.
     progress:        called after every step.
 
@@ -108,12 +111,14 @@ def train(
     chosen = adam() if optimizer is None else optimizer
     _check_types(chosen, regularization, plateau)
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
+    _check_precision(net, precision, fast)
     check_smoothing(net.loss, label_smoothing)
     with net.device.active():
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
         n, updates = len(samples), math.ceil(len(samples) / batch_size)
-        step = (partial(chosen_step, epochs, say or _silent) if fast else ReferenceStep)(
+        made = partial(chosen_step, epochs, say or _silent, precision=precision) if fast else ReferenceStep
+        step = made(
             net,
             chosen,
             samples.inputs,
@@ -176,6 +181,19 @@ def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, ave
         raise ValueError(f"average_decay must lie in [0, 1), not {average_decay}")
     if error_rule not in ("gradient", "book"):
         raise ValueError(f"unknown error_rule {error_rule!r}: choose from gradient, book")
+
+
+def _check_precision(net: MLP, precision: str, fast: bool) -> None:
+    if precision not in ("float32", "tf32", "bf16"):
+        raise ValueError(f"unknown precision {precision!r}: choose from float32, tf32, bf16")
+    if precision == "float32":
+        return
+    if net.device.kind == "cpu":
+        raise ValueError(f"precision {precision} is for a CUDA device; the CPU has float32 (or a net of float64)")
+    if net.dtype != "float32":
+        raise ValueError(f"precision {precision} is for a net of float32, not {net.dtype}")
+    if not fast:
+        raise ValueError(f"precision {precision} is the fast step's; it can't be had with fast=False")
 
 
 @contextmanager

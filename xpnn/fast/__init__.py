@@ -6,6 +6,7 @@ A step stays here only with a recorded gain of 1.3x (docs/benchmarks.md) and a t
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,12 +27,16 @@ def chosen_step(
     inputs: Array,
     targets: Array,
     batch_size: int,
+    precision: str = "float32",
     **options: Any,
 ) -> ReferenceStep:
     """The quickest step that does what the reference does, in a run of so many epochs.
 
-    say: told what takes a while; the rest is as for `ReferenceStep`.
+    say: told what takes a while; precision: of a CUDA device's matrix products, see `xpnn.fast.cublas`; the rest is as
+    for `ReferenceStep`.
     """
+    if net.device.kind == "cuda":
+        return captured_step(net, optimizer, inputs, targets, batch_size, precision, **options)
     regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
     updates = epochs * math.ceil(len(inputs) / batch_size)
     rest = (inputs, targets, batch_size)
@@ -47,6 +52,29 @@ def chosen_step(
     if step is not None:
         return step
     return (deferred.DeferredStep if defers else ReferenceStep)(net, optimizer, *rest, **options)
+
+
+def captured_step(
+    net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, precision: str, **options: Any
+) -> ReferenceStep:
+    """The step for a CUDA device; the reference, and a warning that says why, where cuBLAS or the kernels can't be had.
+
+    Raises what went wrong where a precision was asked for that the reference doesn't have.
+    """
+    from xpnn.fast.captured import CapturedStep
+
+    rest = (inputs, targets, batch_size)
+    try:
+        return CapturedStep(net, optimizer, *rest, precision=precision, **options)
+    except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
+        if precision != "float32":
+            raise
+        warnings.warn(
+            f"the fast train step can't be used ({first_line(error)}); plain array operations do the work, slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return ReferenceStep(net, optimizer, *rest, **options)
 
 
 def _with_loops(say: Callable[[str], None], make: Callable[[], ReferenceStep]) -> ReferenceStep | None:

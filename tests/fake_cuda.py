@@ -1,0 +1,207 @@
+"""What the fake device has of CUDA itself: streams, graphs that record and replay, kernels, and cuBLAS."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from cuda_emulator import Module
+from numpy.typing import NDArray
+
+Work = Callable[[], None]
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises when the driver or the card does not do as asked."""
+
+
+@cache
+def emulated(code: str, options: tuple[str, ...]) -> Module:
+    """The kernels of a CUDA source, compiled once for all tests."""
+    return Module(code, options)
+
+
+class FakeGraph:
+    """What was recorded."""
+
+    def __init__(self, streams: Streams, works: list[Work]) -> None:
+        self.streams, self.works = streams, works
+
+    def launch(self, stream: Any = None) -> None:
+        """Do it all, in order."""
+        self.streams.refuse("the launch of a graph")
+        self.streams.launched()
+        for work in self.works:
+            work()
+
+
+class FakeStream:
+    """A stream, which becomes the current one inside `with`."""
+
+    numbers = itertools.count(1)
+
+    def __init__(self, streams: Streams, null: bool = False, non_blocking: bool = False) -> None:
+        self.streams, self.non_blocking = streams, non_blocking
+        self.ptr = 0 if null else next(self.numbers)
+        self.before: list[FakeStream] = []
+
+    def __enter__(self) -> FakeStream:
+        self.before.append(self.streams.current)
+        self.streams.current = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.streams.current = self.before.pop()
+
+    def begin_capture(self) -> None:
+        """Record from here on what is started on this stream, instead of doing it."""
+        if not self.non_blocking:
+            raise CUDARuntimeError("cudaErrorStreamCaptureImplicit: the default stream would join the capture")
+        self.streams.refuse("a capture")
+        self.streams.recorded = []
+
+    def end_capture(self) -> FakeGraph:
+        """The graph of it."""
+        works, self.streams.recorded = self.streams.recorded, None
+        if works is None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream is not captured")
+        return FakeGraph(self.streams, works)
+
+
+class Streams:
+    """The current stream, and what is recorded, if anything is."""
+
+    def __init__(self, refuse: Callable[[str], None], launched: Callable[[], None]) -> None:
+        self.refuse, self.launched = refuse, launched
+        self.current = FakeStream(self, null=True)
+        self.recorded: list[Work] | None = None
+
+    def names(self) -> dict[str, Any]:
+        """What `cupy.cuda` has of this."""
+        return {
+            "Stream": lambda non_blocking=False: FakeStream(self, non_blocking=non_blocking),
+            "get_current_stream": lambda: self.current,
+            "MemoryPool": FakeMemoryPool,
+            "using_allocator": using_allocator,
+        }
+
+    def is_capturing(self) -> bool:
+        """Whether a stream, any one, is captured."""
+        return self.recorded is not None
+
+    def record(self, work: Work) -> bool:
+        """Record the work if the current stream is captured."""
+        if self.recorded is None:
+            return False
+        if not self.current.non_blocking:
+            raise CUDARuntimeError("cudaErrorStreamCaptureImplicit: work on the default stream during a capture")
+        self.recorded.append(work)
+        return True
+
+
+class FakeMemoryPool:
+    """A pool's name: the fake takes its memory from NumPy."""
+
+    def malloc(self, size: int) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
+    """Nothing changes."""
+    yield
+
+
+class FakeCublas:
+    """The functions of cuBLAS that are called, on matrices by columns at addresses, with cuBLAS's own checks.
+
+    Products are NumPy's, of the same arrays as its matmul would get, so that results are equal bit for bit.
+    """
+
+    def __init__(self, streams: Streams, start: Callable[[Work], None]) -> None:
+        self.streams, self.start = streams, start
+        self.settings: dict[int, dict[str, int]] = {}
+        self.failure = 0  # the status of all calls
+        self.cublasGetStatusString = _Named(lambda status: f"status {status} of the fake".encode())
+
+    def cublasCreate_v2(self, handle: Any) -> int:  # noqa: N802  # cuBLAS's names
+        handle._obj.value = 1 + len(self.settings)
+        self.settings[handle._obj.value] = {}
+        return self.failure
+
+    def cublasDestroy_v2(self, handle: Any) -> int:  # noqa: N802
+        del self.settings[handle.value]
+        return self.failure
+
+    def cublasSetStream_v2(self, handle: Any, stream: Any) -> int:  # noqa: N802
+        self.settings[handle.value] = {"stream": stream.value or 0}  # its workspace is taken away
+        return self.failure
+
+    def cublasSetWorkspace_v2(self, handle: Any, workspace: Any, size: Any) -> int:  # noqa: N802
+        self.settings[handle.value]["workspace"] = workspace.value
+        return self.failure
+
+    def cublasGemmEx(self, handle: Any, kind_a: Any, kind_b: Any, *arguments: Any) -> int:  # noqa: N802
+        m, n, k, alpha, a, type_a, lead_a, b, type_b, lead_b, beta, c, type_c, lead_c, compute, algorithm = arguments
+        settings, (m, n, k) = self.settings[handle.value], (size.value for size in (m, n, k))
+        if settings.get("stream") != self.streams.current.ptr or "workspace" not in settings:
+            raise AssertionError("the handle's stream isn't the current one, or it has no workspace")
+        rows_a, columns_a = (k, m) if kind_a.value else (m, k)
+        rows_b, columns_b = (n, k) if kind_b.value else (k, n)
+        leads = ((lead_a, rows_a), (lead_b, rows_b), (lead_c, m))
+        if min(m, n, k) < 1 or any(lead.value < max(1, rows) for lead, rows in leads) or algorithm.value != -1:
+            return 7  # CUBLAS_STATUS_INVALID_VALUE
+        dtype = {(0, 68): "f4", (0, 75): "f4", (0, 77): "f4", (1, 70): "f8"}[type_a.value, compute.value]
+        if not type_a.value == type_b.value == type_c.value:
+            return 15  # CUBLAS_STATUS_NOT_SUPPORTED
+        # The transpose of a matrix by columns is one by rows, and it is those that the caller multiplied.
+        right = _by_rows(a, columns_a, rows_a, lead_a.value, dtype)
+        left = _by_rows(b, columns_b, rows_b, lead_b.value, dtype)
+        right, left = right.T if kind_a.value else right, left.T if kind_b.value else left
+        out, (alpha, beta) = _by_rows(c, n, m, lead_c.value, dtype), (x._obj.value for x in (alpha, beta))
+        bits = {75: 16, 77: 13}.get(compute.value, 0)  # of float32's fraction that the tensor cores don't take
+        self.start(lambda: _multiply(_cut(left, bits), _cut(right, bits), out, alpha, beta))
+        return self.failure
+
+
+class _Named:
+    """A C function with a type to return, as ctypes has it."""
+
+    restype: Any = None
+
+    def __init__(self, function: Callable[[int], bytes]) -> None:
+        self.function = function
+
+    def __call__(self, status: int) -> bytes:
+        return self.function(status)
+
+
+def _by_rows(pointer: Any, rows: int, columns: int, lead: int, dtype: str) -> NDArray[Any]:
+    """The memory at an address as a matrix by rows, `lead` numbers from row to row."""
+    size = (rows - 1) * lead + columns
+    memory = (ctypes.c_byte * (size * int(dtype[1]))).from_address(pointer.value)
+    flat: NDArray[Any] = np.frombuffer(memory, dtype=dtype)  # type: ignore[call-overload]  # any buffer will do
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (lead * flat.itemsize, flat.itemsize))
+
+
+def _cut(matrix: NDArray[Any], bits: int) -> NDArray[Any]:
+    """The numbers rounded to so many bits of fraction fewer, at the time of the product."""
+    if not bits:
+        return matrix
+    words = np.ascontiguousarray(matrix).view(np.uint32)
+    return ((words + np.uint32(1 << (bits - 1))) & np.uint32(0xFFFFFFFF << bits & 0xFFFFFFFF)).view(np.float32)
+
+
+def _multiply(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any], alpha: float, beta: float) -> None:
+    with np.errstate(all="ignore"):
+        if (alpha, beta) == (1, 0) and a.shape[1] == 1:
+            np.multiply(a, b, out=out)  # as xpnn.backend.matmul does
+        elif (alpha, beta) == (1, 0):
+            np.matmul(a, b, out=out)
+        else:
+            out[...] = out.dtype.type(alpha) * np.matmul(a, b) + (out.dtype.type(beta) * out if beta else 0)

@@ -1,0 +1,146 @@
+"""The reference step with its array operations fused into CUDA kernels: fewer launches, fewer passes over memory.
+
+Each method below does what the reference's of the same name does, which is also what happens where the kernels don't
+know an activation, a loss or an optimizer. Matrix products go to cuBLAS itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpnn.activations import Activation, activation_named
+from xpnn.backend import Array
+from xpnn.fast.cublas import Cublas
+from xpnn.fast.kernels import ACTIVATIONS, LANES, LOSSES, THREADS, WARP, Kernels
+from xpnn.layers import PLAIN, Operations
+from xpnn.network import MLP
+from xpnn.optimizers import Optimizer
+from xpnn.steps import Buffers, ReferenceStep
+
+ROWS_OF_A_SUM = 1024  # more are summed over by a product with ones: the kernel has one block for 32 columns alone
+CODES: dict[Activation | None, int] = {activation_named(name): code for name, code in ACTIVATIONS.items()}
+CODES[None] = ACTIVATIONS["identity"]
+SOFTMAX = activation_named("softmax")
+
+
+class FusedOperations:
+    """The operations of `xpnn.layers.PLAIN` by own kernels and cuBLAS."""
+
+    def __init__(self, kernels: Kernels, blas: Cublas) -> None:
+        self.kernels, self.blas = kernels, blas
+        self.ones = blas.xp.empty((1, 0), dtype=kernels.number)
+
+    def as_operations(self) -> Operations:
+        """For `forward` and `backward`."""
+        return Operations(self.blas.matmul, self.activate, self.differentiate)
+
+    def activate(self, z: Array, b: Array | None, activation: Activation, saved: Array, column: Array) -> None:
+        """See `xpnn.layers.activate`."""
+        n, units = z.shape
+        bias, has_bias = (z, False) if b is None else (b, True)
+        if activation == SOFTMAX:
+            self.kernels.over_rows("softmax", n, z, bias, n, units, has_bias)
+        elif activation in CODES:
+            code = CODES[activation]
+            if has_bias or code:
+                self.kernels.over_elements("activate", z.size, z, bias, np.int64(z.size), units, has_bias, code)
+        else:
+            PLAIN.activate(z, b, activation, saved, column)
+
+    def differentiate(
+        self, delta: Array, activation: Activation | None, saved: Array, column: Array, grad_b: Array | None
+    ) -> None:
+        """See `xpnn.layers.differentiate`."""
+        n, units = delta.shape
+        if activation not in CODES:
+            PLAIN.differentiate(delta, activation, saved, column, None)
+            activation = None
+        sums, has_bias = (delta, False) if grad_b is None or n > ROWS_OF_A_SUM else (grad_b, True)
+        if has_bias or CODES[activation]:
+            grid, block = (-(-units // WARP),), (WARP, LANES)
+            self.kernels.launch("differentiate", grid, block, delta, saved, sums, n, units, has_bias, CODES[activation])
+        if grad_b is not None and not has_bias:
+            self.blas.matmul(self._ones(n), delta, grad_b.reshape(1, units))
+
+    def _ones(self, n: int) -> Array:
+        """(1, n); made before the step is captured, since what runs in a capture has run before."""
+        if n > self.ones.shape[1]:
+            self.ones = self.blas.xp.empty((1, n), dtype=self.kernels.number)
+            self.ones.fill(1)
+        return self.ones[:, :n]
+
+
+class FusedStep(ReferenceStep):
+    """The reference step, but for rounding, on a CUDA device.
+
+    precision: of the matrix products, see `xpnn.fast.cublas.Cublas`.
+    """
+
+    name = "fused"
+
+    def __init__(
+        self,
+        net: MLP,
+        optimizer: Optimizer,
+        inputs: Array,
+        targets: Array,
+        batch_size: int,
+        precision: str = "float32",
+        **options: Any,
+    ) -> None:
+        super().__init__(net, optimizer, inputs, targets, batch_size, **options)
+        self.kernels = Kernels(net.xp, net.dtype)
+        self.operations = FusedOperations(self.kernels, Cublas(net.xp, net.dtype, precision)).as_operations()
+        self.is_labelled, self.is_weighted = targets.ndim == 1, self.weights is not None
+        self.knows_loss = net.loss in LOSSES
+
+    def _gather(self, rows: Array, buffers: Buffers) -> None:
+        n, n_in = buffers.x.shape
+        pixels = self.inputs.dtype == "uint8"
+        factor, offset = self.net.scaling if pixels else (1.0, 0.0)
+        labels, sources = (self.targets, self.codes) if self.is_labelled else (buffers.labels, self.targets)
+        weights = self.weights if self.is_weighted else buffers.weights
+        self.kernels.launch(
+            *("gather_pixels" if pixels else "gather_floats", (n,), (THREADS,)),
+            *(self.inputs, rows, n_in, float(factor), float(offset), buffers.x),
+            *(labels, sources, buffers.t.shape[1], self.is_labelled, buffers.labels, buffers.t),
+            *(weights, self.is_weighted, buffers.weights),
+        )
+
+    def _measure(self, buffers: Buffers) -> None:
+        if not self.knows_loss:
+            super()._measure(buffers)
+            return
+        y, error, (n, n_out) = buffers.outputs[-1], buffers.errors[-1], buffers.t.shape
+        self.kernels.over_rows(
+            *("measure", n, y, buffers.t, buffers.weights, buffers.labels, n, n_out, 1 / n),
+            *(self.is_weighted, self.is_labelled, LOSSES[self.net.loss], error, buffers.column, buffers.hits),
+        )
+
+    def _count(self, buffers: Buffers) -> None:
+        self.kernels.launch(
+            *("count", (1,), (THREADS,), buffers.column, buffers.hits, len(buffers.t), self.is_labelled),
+            *(self.total_loss, self.total_hits, self.finite_count),
+            *(self.table, self.table.shape[1], self.position, self.row),
+        )
+
+    def _descend(self) -> None:
+        net, numbers, size = self.net, self.optimizer.settings, self.gradient.size
+        rest = (self.row, self.row.shape[1], np.int64(size), np.int64(net.weights.size))
+        decays = self.optimizer.weight_decay > 0
+        if "beta1" in numbers:
+            moments = self.state["first_moment"], self.state["second_moment"]
+            betas = float(numbers["beta1"]), float(numbers["beta2"])
+            self.kernels.over_elements(
+                "descend_by_adam", size, net.parameters, self.gradient, *moments, *rest, decays, *betas
+            )
+        elif "momentum" in numbers:
+            momentum = float(numbers["momentum"])
+            velocity, nesterov = self.state.get("velocity", self.gradient), bool(numbers["nesterov"])
+            self.kernels.over_elements(
+                "descend", size, net.parameters, self.gradient, velocity, *rest, decays, momentum, nesterov
+            )
+        else:
+            super()._descend()
