@@ -61,11 +61,14 @@ def captured_step(
 
     Raises what went wrong where a precision was asked for that the reference doesn't have.
     """
+    from xpnn.fast import online
     from xpnn.fast.captured import CapturedStep
 
     rest = (inputs, targets, batch_size)
+    regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
+    is_online = online.applies(net, optimizer, batch_size, regularization, average_decay)
     try:
-        return CapturedStep(net, optimizer, *rest, precision=precision, **options)
+        return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
         if precision != "float32":
             raise

@@ -63,7 +63,10 @@ class CapturedStep(FusedStep):
 
     def _learn(self, n: int) -> None:
         for batch in self._batches(self.order[:n]):
-            super().__call__(batch)
+            self._learn_batch(batch)
+
+    def _learn_batch(self, rows: Array) -> None:
+        super().__call__(rows)
 
     def _captured(self, n: int) -> Any:
         """The graph of n rows; None, and a warning, where CUDA refuses. Nothing is computed."""

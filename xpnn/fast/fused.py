@@ -92,7 +92,8 @@ class FusedStep(ReferenceStep):
     ) -> None:
         super().__init__(net, optimizer, inputs, targets, batch_size, **options)
         self.kernels = Kernels(net.xp, net.dtype)
-        self.operations = FusedOperations(self.kernels, Cublas(net.xp, net.dtype, precision)).as_operations()
+        self.blas = Cublas(net.xp, net.dtype, precision)
+        self.operations = FusedOperations(self.kernels, self.blas).as_operations()
         self.is_labelled, self.is_weighted = targets.ndim == 1, self.weights is not None
         self.knows_loss = net.loss in LOSSES
 
@@ -121,10 +122,15 @@ class FusedStep(ReferenceStep):
 
     def _count(self, buffers: Buffers) -> None:
         self.kernels.launch(
-            *("count", (1,), (THREADS,), buffers.column, buffers.hits, len(buffers.t), self.is_labelled),
+            *("count", (1,), (THREADS,), buffers.column, buffers.hits, len(buffers.t)),
+            *(self._updates_of(buffers), self.is_labelled),
             *(self.total_loss, self.total_hits, self.finite_count),
             *(self.table, self.table.shape[1], self.position, self.row),
         )
+
+    def _updates_of(self, buffers: Buffers) -> int:
+        """How many updates these rows are."""
+        return 1
 
     def _descend(self) -> None:
         net, numbers, size = self.net, self.optimizer.settings, self.gradient.size

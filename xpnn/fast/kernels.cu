@@ -155,34 +155,39 @@ extern "C" __global__ void measure(
 
 #define COUNTING 256
 
-// The rows' losses and hits added to the totals, and the update's row of the table fetched. One block of COUNTING.
+// The rows' losses and hits added to the totals, and the row of the table fetched that belongs to the first of these
+// `updates`, each of n / updates rows. One block of COUNTING.
 extern "C" __global__ void count(
-    const REAL *losses, const bool *hits, int n, int has_labels, double *total_loss, long long *total_hits,
-    long long *finite_count, const REAL *table, int columns, long long *position, REAL *row) {
+    const REAL *losses, const bool *hits, int n, int updates, int has_labels, double *total_loss,
+    long long *total_hits, long long *finite_count, const REAL *table, int columns, long long *position, REAL *row) {
   __shared__ double sums[COUNTING];
   __shared__ int found[COUNTING];
+  __shared__ int finite[COUNTING];
   double sum = 0;
-  int hit_count = 0;
+  int hit_count = 0, finite_rows = n;  // before the first whose loss is not finite
   for (int i = threadIdx.x; i < n; i += COUNTING) {
     sum += losses[i];
     if (has_labels) hit_count += hits[i];
+    if (!isfinite(losses[i])) finite_rows = min(finite_rows, i);
   }
   sums[threadIdx.x] = sum;
   found[threadIdx.x] = hit_count;
+  finite[threadIdx.x] = finite_rows;
   for (int half = COUNTING / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x < half) {
       sums[threadIdx.x] += sums[threadIdx.x + half];
       found[threadIdx.x] += found[threadIdx.x + half];
+      finite[threadIdx.x] = min(finite[threadIdx.x], finite[threadIdx.x + half]);
     }
   }
   const long long here = *position;
   for (int i = threadIdx.x; i < columns; i += COUNTING) row[i] = table[here * columns + i];
   __syncthreads();  // all have read the position
   if (threadIdx.x) return;
-  *position = here + 1;
+  *position = here + updates;
+  if (isfinite(*total_loss)) *finite_count += static_cast<long long>(finite[0]) * updates / n;
   *total_loss += sums[0];
-  *finite_count += isfinite(*total_loss) ? 1 : 0;
   if (has_labels) *total_hits += found[0];
 }
 
@@ -240,4 +245,76 @@ extern "C" __global__ void descend_by_adam(
     const REAL before = decays && i < weights ? parameters[i] * shrink : parameters[i];
     parameters[i] = before - first / (sqrt(second) + small) * rate;
   }
+}
+
+#define MOST_OUTPUTS 64
+#define MOST_UNITS 1024
+
+// n updates of one row each, exact gradient descent of a net with one hidden layer whose own update is put off: see
+// xpnn/fast/online.py. A thread a hidden unit, all in one block; thread h alone touches column h of z, W and the biases b.
+//
+// z (n, units):  X W0^T at first, and in the end the deltas of the hidden layer times their rates.
+// gram (n, n):   X X^T.
+// W (n_out, units), c (n_out): the output layer, brought up to date with each row, as is b, at the end.
+extern "C" __global__ void __launch_bounds__(MOST_UNITS) learn_rows(
+    REAL *z, const REAL *gram, const REAL *t, const REAL *weights, REAL *b, REAL *W, REAL *c, REAL *answers,
+    const REAL *table, int columns, const long long *position, int n, int units, int n_out, int has_bias,
+    int has_weights, int hidden, int output, int is_softmax, int links, int book) {
+  __shared__ REAL parts[MOST_OUTPUTS][MOST_UNITS / WARP];  // of each output's sum, by warps
+  __shared__ REAL errors[MOST_OUTPUTS];
+  __shared__ REAL steps[MOST_OUTPUTS];
+  const int unit = threadIdx.x, lane = unit % WARP, warp = unit / WARP, warps = blockDim.x / WARP;
+  const bool own = unit < units;
+  const REAL bias = own && has_bias ? b[unit] : 0, one = has_bias ? 1 : 0;
+  REAL all_deltas = 0;
+  for (int row = 0; row < n; row++) {
+    const REAL rate = table[(*position + row) * columns], weight = has_weights ? weights[row] : 1;
+    REAL y = 0;
+    if (own) {
+      REAL sum = z[row * units + unit] + bias;
+      for (int before = 0; before < row; before++) sum -= (gram[row * n + before] + one) * z[before * units + unit];
+      y = activated(sum, hidden);
+    }
+    for (int k = 0; k < n_out; k++) {
+      const REAL part = sum_of_warp(own ? W[k * units + unit] * y : 0);
+      if (lane == 0) parts[k][warp] = part;
+    }
+    __syncthreads();
+    if (warp == 0) {
+      REAL largest = Limits<REAL>::lowest, total = 0;
+      for (int k = lane; k < n_out; k += WARP) {
+        REAL sum = has_bias ? c[k] : 0;
+        for (int i = 0; i < warps; i++) sum += parts[k][i];
+        errors[k] = sum;
+        largest = fmax(largest, sum);
+      }
+      if (is_softmax) {
+        largest = largest_of_warp(largest);
+        for (int k = lane; k < n_out; k += WARP) total += errors[k] = exp(errors[k] - largest);
+        total = sum_of_warp(total);
+      }
+      for (int k = lane; k < n_out; k += WARP) {
+        const REAL answer = is_softmax ? errors[k] / total : activated(errors[k], output);
+        const REAL error = (answer - t[row * n_out + k]) * weight;
+        const REAL delta = links ? error : error * slope(answer, output);
+        answers[row * n_out + k] = answer;
+        errors[k] = book ? error : delta;
+        steps[k] = delta * rate;
+        if (has_bias) c[k] -= steps[k];
+      }
+    }
+    __syncthreads();
+    if (own) {
+      REAL error = 0;
+      for (int k = 0; k < n_out; k++) {
+        const REAL weight_before = W[k * units + unit];
+        error += weight_before * errors[k];
+        W[k * units + unit] = weight_before - steps[k] * y;
+      }
+      const REAL delta = error * slope(y, hidden) * rate;
+      z[row * units + unit] = delta;
+      all_deltas += delta;
+    }
+  }
+  if (own && has_bias) b[unit] = bias - all_deltas;
 }
