@@ -19,6 +19,8 @@ Work = Callable[[], None]
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises when the driver or the card does not do as asked."""
 
+    __module__ = "cupy_backends.cuda.api.runtime"
+
 
 @cache
 def emulated(code: str, options: tuple[str, ...]) -> Module:
@@ -126,11 +128,12 @@ class FakeCublas:
     def __init__(self, streams: Streams, start: Callable[[Work], None]) -> None:
         self.streams, self.start = streams, start
         self.settings: dict[int, dict[str, int]] = {}
+        self.numbers = itertools.count(1)
         self.failure = 0  # the status of all calls
         self.cublasGetStatusString = _Named(lambda status: f"status {status} of the fake".encode())
 
     def cublasCreate_v2(self, handle: Any) -> int:  # noqa: N802  # cuBLAS's names
-        handle._obj.value = 1 + len(self.settings)
+        handle._obj.value = next(self.numbers)
         self.settings[handle._obj.value] = {}
         return self.failure
 

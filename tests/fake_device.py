@@ -13,7 +13,8 @@ do wrong on a GPU:
 - work on a stream that is captured is recorded, and done when its graph is launched; what CUDA or CuPy can't capture
   is an error, and so is an allocation (tests/fake_cuda.py);
 - CUDA kernels run on the CPU, emulated (tests/cuda_emulator.py), and a fake cuBLAS reads matrices by their addresses;
-- it can have several devices, whose arrays don't mix, or none, or no driver, or no compiler.
+- it can have several devices, whose arrays don't mix, or none, or no driver, or no compiler;
+- its `trouble` makes it run out of memory or fail in the middle of work (see `fake_trouble`).
 
 Its array is no subclass of NumPy's: NumPy would convert one of those without asking. It says nothing of streams,
 rounding, speed, CuPy's own bugs, or the scratch memory that CuPy's reductions take from its pool: that takes the
@@ -32,6 +33,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from fake_cuda import CUDARuntimeError, FakeCublas, Streams, emulated
+from fake_trouble import Trouble
 from numpy.typing import NDArray
 
 # name: (positional arguments that it takes, keywords)
@@ -103,6 +105,10 @@ class FakeArray:
         return SimpleNamespace(ptr=self._data.ctypes.data)
 
     @property
+    def device(self) -> FakeDevice:
+        return FakeDevice(self._cupy, self._device)
+
+    @property
     def T(self) -> FakeArray:
         return FakeArray(self._cupy, self._data.T, self._device)
 
@@ -161,6 +167,29 @@ _add_special_methods()
 FakeArray.__module__ = "cupy"  # where xpnn.backend.xp_of looks
 
 
+class FakeDevice:
+    """What cupy.cuda.Device(index) gives: a context, and what a card says of itself."""
+
+    def __init__(self, cupy: FakeCupy, index: int) -> None:
+        self.id, self._cupy = index, cupy
+
+    def __enter__(self) -> None:
+        self._context = self._cupy._on_device(self.id)
+        self._context.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+        self._cupy.trouble.check()
+
+    def synchronize(self) -> None:
+        self._cupy.trouble.check()
+
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        self._cupy.trouble.check()
+        return self._cupy.trouble.memory
+
+
 class FakeCupy(ModuleType):
     """The module. `devices` many cards; `failure`: a CUDA error's name, or what is raised where a kernel starts."""
 
@@ -171,9 +200,10 @@ class FakeCupy(ModuleType):
         super().__init__("cupy")
         self._devices, self._failure, self._current = devices, failure, 0
         self._counts = Counts()
+        self.trouble = Trouble()  # what a test makes go wrong in the middle of work
         runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=self._device_count)
         self._streams = Streams(self._refuse_in_capture, self._count_graph)
-        self.cuda = SimpleNamespace(Device=self._on_device, runtime=runtime, **self._streams.names())
+        self.cuda = SimpleNamespace(Device=partial(FakeDevice, self), runtime=runtime, **self._streams.names())
         self.cublas = FakeCublas(self._streams, self._start)
 
     @contextmanager
@@ -200,6 +230,7 @@ class FakeCupy(ModuleType):
         return function
 
     def _device_count(self) -> int:
+        self.trouble.check()
         if isinstance(self._failure, str):
             raise CUDARuntimeError(self._failure)
         return self._devices
@@ -217,6 +248,8 @@ class FakeCupy(ModuleType):
     def _on_host(self, values: Iterable[Any]) -> list[Any]:
         """What a kernel works on: every array must be here, on the current device."""
         self._device_count()
+        if not self._streams.is_capturing():
+            self.trouble.kernel()
         if isinstance(self._failure, Exception):
             raise self._failure
         host = []
@@ -232,10 +265,9 @@ class FakeCupy(ModuleType):
         """Start a kernel that writes into `out`, or into a new array."""
         if out is not None and not isinstance(out, FakeArray):
             raise TypeError("return arrays must be of CuPy's type")
-        self._on_host(keywords.values())
-        host, *written = self._on_host(arguments), *self._on_host([] if out is None else [out])
+        host = self._on_host([*arguments, *keywords.values(), *([] if out is None else [out])])[: len(arguments)]
         if out is not None:
-            self._start(lambda: _compute_into(written[0], function, host, keywords))
+            self._start(lambda: _compute_into(out._data, function, host, keywords))
             return out
         with np.errstate(all="ignore"):  # a GPU doesn't warn
             result = function(*host, **keywords)
@@ -253,6 +285,7 @@ class FakeCupy(ModuleType):
             work()
 
     def _count_graph(self) -> None:
+        self.trouble.kernel()
         self._counts.graphs += 1
 
     def _refuse_in_capture(self, what: str) -> None:
@@ -279,11 +312,13 @@ class FakeCupy(ModuleType):
         if not any(np.may_share_memory(data, parent._data) for parent in parents):
             self._refuse_in_capture("an allocation")
             self._counts.allocations += 1
+            self.trouble.allocation(data)
         return FakeArray(self, data, parents[0]._device if parents else self._current)
 
     def _read(self, array: FakeArray) -> NDArray[Any]:
         """The host's copy."""
         self._refuse_in_capture("a copy to the host")
+        self.trouble.kernel()
         self._counts.synchronisations += 1
         return array._data.copy()
 

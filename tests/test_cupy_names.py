@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_device import ATTRIBUTES, FUNCTIONS, METHODS, OPERATORS, WAITING, make_fake_cupy
+from fake_cuda import CUDARuntimeError
+from fake_device import ATTRIBUTES, FUNCTIONS, METHODS, OPERATORS, WAITING, FakeDevice, make_fake_cupy
+from fake_trouble import OutOfMemoryError
 
 import xpnn
 from xpnn.backend import Device, get_xp, why_no_cuda, xp_of
 from xpnn.errors import DeviceError
+from xpnn.failures import device_error, is_of_card, is_shortage
 
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
@@ -133,7 +137,38 @@ def test_other_names_are_cupys(cupy: Any) -> None:
     assert cupy.finfo("float32").tiny == np.finfo("float32").tiny
     assert issubclass(cupy.cuda.runtime.CUDARuntimeError, Exception)
     assert callable(cupy.cuda.runtime.getDeviceCount)
+    assert [name for name in FakeDevice.__dict__ if name[0] != "_" and not hasattr(cupy.cuda.Device, name)] == []
     assert hasattr(cupy.cuda.Device, "__enter__")
+    assert hasattr(cupy.cuda.Device(0), "id")
+    assert hasattr(cupy.ndarray, "device")
+
+
+def test_errors_are_cupys(cupy: Any) -> None:
+    for fake, real in (
+        (OutOfMemoryError, cupy.cuda.memory.OutOfMemoryError),
+        (CUDARuntimeError, cupy.cuda.runtime.CUDARuntimeError),
+    ):
+        assert (fake.__module__, fake.__name__, fake.__base__) == (real.__module__, real.__name__, real.__base__)
+    for numbers in ((1600 << 20, 5_000_000), (512, 0, 2 << 30)):
+        assert str(OutOfMemoryError(*numbers)) == str(cupy.cuda.memory.OutOfMemoryError(*numbers))
+
+
+def test_cupys_errors_are_told_apart(cupy: Any) -> None:
+    shortage = cupy.cuda.memory.OutOfMemoryError(1600 << 20, 5_000_000, 2 << 30)
+    text = str(device_error(shortage, make_fake_cupy().cuda.Device(0)))
+    assert "out of memory: 1.6 GiB more were needed, 80.0 GiB of its 80.0 GiB are free, CuPy may take 2.0 GiB" in text
+    assert is_shortage(cupy.cuda.runtime.CUDARuntimeError(2))
+    for code, name in ((46, "DevicesUnavailable"), (214, "ECCUncorrectable"), (700, "IllegalAddress")):
+        error = cupy.cuda.runtime.CUDARuntimeError(code)
+        assert is_of_card(error)
+        assert not is_shortage(error)
+        assert f"cuda:0 failed (cudaError{name}: " in str(device_error(error, make_fake_cupy().cuda.Device(0)))
+    error = cupy.cuda.compiler.CompileException("a.cu(3): error: no\nmore", "", "a.cu", ())
+    assert "cuda:0 failed (a.cu(3): error: no): " in str(device_error(error, make_fake_cupy().cuda.Device(0)))
+    assert is_of_card(
+        cupy.cuda.driver.CUDADriverError.__new__(cupy.cuda.driver.CUDADriverError)
+    )  # else it asks a driver
+    assert not is_of_card(np.exceptions.AxisError("NumPy's"))
 
 
 def test_array_types_are_told_by_their_module(cupy: Any) -> None:
@@ -158,6 +193,14 @@ def test_real_cupy_without_a_gpu_is_one_clear_line(name: str) -> None:
     assert str(caught.value).startswith(f"device {name} can't be used: ")
     assert "driver" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_real_cupy_without_a_gpu_is_one_clear_line_in_the_middle_too() -> None:
+    with pytest.raises(DeviceError) as caught, Device("cuda").active():
+        pass
+    assert re.match(r"cuda:0 failed \(cudaError.*: what was on the card is lost", str(caught.value))
+    assert is_of_card(caught.value.__cause__)
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy
 
 from xpnn.errors import DeviceError
+from xpnn.failures import device_error, first_line, is_of_card, is_shortage, shortage
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayModule: TypeAlias = Any  # the module numpy, or the module cupy
@@ -63,12 +64,41 @@ class Device:
         return cupy
 
     def active(self) -> AbstractContextManager[Any]:
-        """Inside `with device.active():` new CUDA arrays are made on this device; on the CPU it does nothing."""
-        context: AbstractContextManager[Any] = nullcontext()
-        return context if self.kind == "cpu" else self.xp.cuda.Device(self.index)
+        """Inside `with device.active():` new CUDA arrays are made on this device; on the CPU it does nothing.
+
+        All work is done inside: what goes wrong on a CUDA device there, such as a lack of memory, raises DeviceError.
+        """
+        return _NOTHING if self.kind == "cpu" else _OnCard(self.xp.cuda.Device(self.index))
 
     def __str__(self) -> str:
         return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+_NOTHING: AbstractContextManager[Any] = nullcontext()
+
+
+class _OnCard:
+    """The context of `Device.active` on CUDA. Nested ones say nothing twice: DeviceErrors pass through."""
+
+    def __init__(self, card: Any) -> None:
+        self.card = card
+
+    def __enter__(self) -> None:
+        try:
+            self.card.__enter__()
+        except Exception as error:
+            if not is_of_card(error):
+                raise
+            raise device_error(error, self.card) from error
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self.card.__exit__(kind, error, trace)
+        except Exception as at_leaving:  # a lost card can't be left in peace; the first error says more
+            if not (is_of_card(error) or isinstance(error, DeviceError)):
+                error = at_leaving
+        if error is not None and is_of_card(error):
+            raise device_error(error, self.card) from error
 
 
 def get_xp(device: str | Device = "auto") -> ArrayModule:
@@ -114,16 +144,14 @@ def _why_no_kernel(cupy: ArrayModule, index: int) -> str:
             zeros = cupy.zeros((2, 2), dtype="float32")  # 1 x 1 would not go through cuBLAS
             float(cupy.sum(cupy.add(cupy.matmul(zeros, zeros), 1)))
     except Exception as error:  # driver, compiler and loader each raise their own kinds
+        if is_shortage(error):
+            facts = shortage(error, cupy.cuda.Device(index))
+            return f"it is out of memory: {facts}; end what else is on it (nvidia-smi lists it), or use --device cpu"
         return (
             f"CuPy can't run on cuda:{index} ({first_line(error)}); if a CUDA library is missing, "
             "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'"
         )
     return ""
-
-
-def first_line(error: Exception) -> str:
-    """What an error says in its first line; its name where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def xp_of(*arrays: Array) -> ArrayModule:
@@ -167,8 +195,14 @@ def to_device(array: Array, device: Device) -> Array:
 
 
 def to_host(array: Array) -> Array:
-    """`array` as a NumPy array: itself if it is one, else a copy, for which the device finishes its work first."""
-    return array if xp_of(array) is numpy else array.get()
+    """`array` as a NumPy array: itself if it is one, else a copy, for which the device finishes its work first.
+
+    Raises DeviceError where that work has failed.
+    """
+    if xp_of(array) is numpy:
+        return array
+    with Device("cuda", array.device.id).active():
+        return array.get()
 
 
 def as_floats(array: Array, dtype: str) -> Array:

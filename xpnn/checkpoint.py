@@ -33,8 +33,8 @@ _MAX_HEADER = 1 << 26  # 100,000 columns with their names, means and deviations 
 def save(net: MLP, path: PathLike) -> None:
     """Write the net to a safetensors file, whole or not at all.
 
-    Raises XpnnError if the file can't be written, ValueError if a weight is not finite; a file that was there before
-    is then untouched.
+    Raises XpnnError if the file can't be written, DeviceError if the net's device fails, ValueError if a weight is not
+    finite; a file that was there before is then untouched.
     """
     tensors = _named_tensors(net.layers)
     broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]

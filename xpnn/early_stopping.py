@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from xpnn.backend import Array
 from xpnn.history import record_of
 from xpnn.network import MLP
-from xpnn.training import Epoch
+from xpnn.training import Epoch, put_back
 
 RISING = ("accuracy", "r2", "exact_match", "hamming_accuracy")  # better when they are higher
 METRICS = ("loss", "mean_absolute_error", "root_mean_squared_error", *RISING)
@@ -56,18 +56,14 @@ def early_stopping(
                 yield epoch
                 if waited >= patience:
                     break
-        except (Exception, KeyboardInterrupt):  # but not where nobody asks for more epochs
-            _restore(net, kept if restore_best else None)
+        except (Exception, KeyboardInterrupt) as error:  # but not where nobody asks for more epochs
+            if restore_best and kept is not None:
+                put_back(net, kept, error)
             raise
-        _restore(net, kept if restore_best else None)
+        if restore_best and kept is not None:
+            put_back(net, kept)
 
     return run()
-
-
-def _restore(net: MLP, kept: Array | None) -> None:
-    if kept is not None:
-        with net.device.active():
-            net.parameters[...] = kept
 
 
 def best_epoch(epochs: Sequence[Epoch], metric: str, minimum_change: float = 0.0) -> Epoch:

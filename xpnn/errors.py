@@ -17,7 +17,7 @@ class XpnnError(Exception):
 
 
 class DeviceError(XpnnError):
-    """The device that was asked for can't be used."""
+    """The device that was asked for can't be used, or it failed in the middle of work."""
 
 
 class DataError(XpnnError, ValueError):

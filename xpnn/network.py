@@ -42,7 +42,8 @@ class MLP:
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
 
-    Raises ValueError for arguments that can't work, DeviceError for a device that can't be used.
+    Raises ValueError for arguments that can't work, DeviceError for a device that can't be used. All that computes with
+    a net raises DeviceError where its CUDA device runs out of memory or fails.
     """
 
     def __init__(

@@ -93,6 +93,7 @@ def fold_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[f
     W, b = net.layers[-1]
     with net.device.active():
         means_there, deviations_there = (net.xp.asarray(numbers, dtype="float64") for numbers in scaling)
-        W[...] = as_floats(W.astype("float64") * deviations_there[:, None], net.dtype)
+        W_there = as_floats(W.astype("float64") * deviations_there[:, None], net.dtype)
         if b is not None:
             b[...] = as_floats(b.astype("float64") * deviations_there + means_there, net.dtype)
+        W[...] = W_there  # when nothing more needs memory: half a scaling would be a broken net

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xpnn.averaging import mixes
 from xpnn.backend import Array, as_floats
-from xpnn.errors import DataError, DivergenceError
+from xpnn.errors import DataError, DeviceError, DivergenceError
 from xpnn.evaluation import Evaluation, measure, placed
 from xpnn.fast import chosen_step
 from xpnn.losses import check_smoothing
@@ -105,8 +105,9 @@ def train(
     progress:        called after every step.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
-    course of the run, DivergenceError as soon as a loss or a parameter is seen to be no finite number. Where an epoch
-    is broken off, by that, by Ctrl-C or by `progress`, the net has the parameters with which the epoch began.
+    course of the run, DivergenceError as soon as a loss or a parameter is seen to be no finite number, and DeviceError
+    where a CUDA device runs out of memory or fails. Where an epoch is broken off, by these, by Ctrl-C or by `progress`,
+    the net has the parameters with which the epoch began, unless its device is lost.
     """
     chosen = adam() if optimizer is None else optimizer
     _check_types(chosen, regularization, plateau)
@@ -136,7 +137,7 @@ def train(
         factor = 1.0 if plateau is None else plateau.current  # of the schedule's rates
         for number in range(1, epochs + 1):
             first = (number - 1) * updates
-            with net.device.active(), _undone_if_broken_off(net):
+            with _undone_if_broken_off(net), net.device.active():
                 started = time.perf_counter()
                 steps = np.arange(first, first + updates, dtype=np.float64)
                 rates = factor * chosen.schedule(steps)
@@ -199,12 +200,26 @@ def _check_precision(net: MLP, precision: str, fast: bool) -> None:
 @contextmanager
 def _undone_if_broken_off(net: MLP) -> Iterator[None]:
     """Give the net its parameters back where an error or Ctrl-C ends the epoch: half of one is worth nothing."""
-    before = net.parameters.copy()
+    with net.device.active():
+        before = net.parameters.copy()
     try:
         yield
-    except (Exception, KeyboardInterrupt):
-        net.parameters[...] = before
+    except (Exception, KeyboardInterrupt) as error:
+        put_back(net, before, error)
         raise
+
+
+def put_back(net: MLP, parameters: Array, error: BaseException | None = None) -> None:
+    """Give the net the parameters that it had; error: why, if it is one.
+
+    Raises DeviceError where the device fails, but not after another: on a lost device the first one says more.
+    """
+    try:
+        with net.device.active():
+            net.parameters[...] = parameters
+    except DeviceError:
+        if not isinstance(error, DeviceError):
+            raise
 
 
 def _check_finite(net: MLP, step: Step, measured: Evaluation | None, epoch: int, rates: NDArray[np.float64]) -> None:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -159,9 +159,13 @@ def train(
         kept = "epoch {}" if settings.patience is None else "the best epoch"
         records = _run(epochs, watch, net, out, scaling, kept)
     seconds = time.perf_counter() - started
-    into_own_units(net, scaling)
-    result = _summary(net, dataset, validation, records, settings)
-    xpnn.save(net, out)
+    try:
+        into_own_units(net, scaling)
+        scaling = None
+        result = _summary(net, dataset, validation, records, settings)
+        xpnn.save(net, out)
+    except xpnn.DeviceError as error:
+        _keep(error, net, out, scaling, kept.format(len(records)))
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if as_json:
         print_json(result)
@@ -241,14 +245,26 @@ def _run(
     except (xpnn.XpnnError, KeyboardInterrupt) as error:
         if not records:
             raise
+        _keep(error, net, out, scaling, kept.format(len(records)))
+    return records
+
+
+def _keep(
+    error: xpnn.XpnnError | KeyboardInterrupt, net: xpnn.MLP, out: Path, scaling: Standardization | None, epoch: str
+) -> NoReturn:
+    """Save what was learnt up to the error, which a lost device keeps to itself, and raise it with a word on that."""
+    saved = f"{out} has the weights after {epoch}"
+    try:
         into_own_units(net, scaling)
         xpnn.save(net, out)
-        saved = f"{out} has the weights after {kept.format(len(records))}"
-        if isinstance(error, KeyboardInterrupt):
-            click.echo(f"\n{saved}", err=True)
+    except xpnn.DeviceError:
+        if not isinstance(error, xpnn.DeviceError):
             raise
-        raise type(error)(f"{error}; {saved}") from error
-    return records
+        saved = f"{out} was not written"
+    if isinstance(error, KeyboardInterrupt):
+        click.echo(f"\n{saved}", err=True)
+        raise error
+    raise type(error)(f"{error}; {saved}") from error
 
 
 def _summary(

@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.backend import Array, first_line
+from xpnn.backend import Array
+from xpnn.failures import first_line, is_of_card
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
@@ -40,7 +41,7 @@ def chosen_step(
     regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
     updates = epochs * math.ceil(len(inputs) / batch_size)
     rest = (inputs, targets, batch_size)
-    defers = deferred.applies(net, optimizer, batch_size, regularization, average_decay)
+    defers = deferred.applies(optimizer, batch_size, regularization, average_decay)
     stays_deferred = defers and deferred.is_best(net, batch_size)
     step: ReferenceStep | None = None
     if not stays_deferred and compiled.batches_pay(net, optimizer, regularization, average_decay, updates, defers):
@@ -59,7 +60,7 @@ def captured_step(
 ) -> ReferenceStep:
     """The step for a CUDA device; the reference, and a warning that says why, where cuBLAS or the kernels can't be had.
 
-    Raises what went wrong where a precision was asked for that the reference doesn't have.
+    Raises what went wrong where the reference doesn't have the precision, or where the card itself reports an error.
     """
     from xpnn.fast import online
     from xpnn.fast.captured import CapturedStep
@@ -70,7 +71,7 @@ def captured_step(
     try:
         return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
-        if precision != "float32":
+        if precision != "float32" or (is_of_card(error) and type(error).__name__ != "CompileException"):
             raise
         warnings.warn(
             f"the fast train step can't be used ({first_line(error)}); plain array operations do the work, slower",

@@ -12,7 +12,8 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
-from xpnn.backend import Array, first_line
+from xpnn.backend import Array
+from xpnn.failures import first_line
 from xpnn.fast.fused import FusedStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer

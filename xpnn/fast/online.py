@@ -39,7 +39,7 @@ class OnlineStep(CapturedStep):
         self.gram = xp.empty((rows, rows), dtype=net.dtype)
 
     def _learn_batch(self, rows: Array) -> None:
-        buffers, n, (hidden, output) = self._buffers_for(len(rows)), len(rows), self.net.layers
+        buffers, n, hidden = self._buffers_for(len(rows)), len(rows), self.net.layers[0]
         self._gather(rows, buffers)
         z, gram = self.deltas[:n], self.gram.reshape(-1)[: n * n].reshape(n, n)
         self.blas.matmul(buffers.x, hidden.W.T, z)
