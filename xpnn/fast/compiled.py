@@ -60,7 +60,7 @@ def batches_pay(
     """
     is_descent = momentum_of(optimizer) is not None
     touches = regularization.l1 or regularization.clip_norm or regularization.clip_value  # the gradient
-    possible = (is_descent or is_adam(optimizer)) and not touches and is_known(net) and net.device.kind == "cpu"
+    possible = (is_descent or is_adam(optimizer)) and not touches and is_known(net)
     of_update = net.parameters.size * (OF_A_PARAMETER if is_descent else OF_ADAMS_PARAMETER)
     gain = OF_A_DEFERRED_BATCH if defers else OF_A_BATCH + of_update
     return possible and updates * gain > SECONDS_TO_GAIN and is_installed("scipy")
@@ -72,9 +72,9 @@ def is_adam(optimizer: Optimizer) -> bool:
 
 
 def updating_pays(optimizer: Optimizer, net: MLP, updates: int) -> bool:
-    """Whether a run of so many updates of a net on the CPU gains by the loop for Adam's."""
+    """Whether a run of so many updates gains by the loop for Adam's."""
     gains = net.parameters.size * updates * OF_ADAMS_PARAMETER > SECONDS_TO_GAIN
-    return is_adam(optimizer) and gains and net.device.kind == "cpu" and is_installed()
+    return is_adam(optimizer) and gains and is_installed()
 
 
 def codes_of(net: MLP) -> NDArray[np.int64]:

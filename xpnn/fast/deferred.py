@@ -226,7 +226,6 @@ class DeferredStep(BlockStep):
 
 
 def applies(
-    net: MLP,
     optimizer: Optimizer,
     batch_size: int,
     regularization: Regularization,
@@ -235,13 +234,13 @@ def applies(
     """Whether the deferred step is exact for these settings, and pays.
 
     It is exact for gradient descent with or without Polyak's momentum, with weight decay and, where there is no
-    momentum, l2. It is written for NumPy.
+    momentum, l2.
     """
     plain = is_plain(regularization, average_decay)
     momentum = momentum_of(optimizer)
     linear = momentum is not None and not (momentum and regularization.l2)
     largest = LARGEST_WITH_MOMENTUM if momentum else LARGEST_BATCH
-    return net.device.kind == "cpu" and plain and linear and batch_size <= largest
+    return plain and linear and batch_size <= largest
 
 
 def is_best(net: MLP, batch_size: int) -> bool:
