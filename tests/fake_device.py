@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 # name: (positional arguments that it takes, keywords)
 FUNCTIONS = {
     "amax": (1, ("axis", "keepdims", "out")),
-    "arange": (1, ()),
+    "arange": (1, ("dtype",)),
     "argmax": (1, ("axis", "out")),
     "asarray": (1, ("dtype",)),
     "clip": (3, ("out",)),
@@ -48,6 +48,7 @@ FUNCTIONS = {
     "empty": (1, ("dtype",)),
     "empty_like": (1, ()),
     "eye": (1, ("dtype",)),
+    "flatnonzero": (1, ()),
     "isfinite": (1, ("out",)),
     "sum": (1, ("axis", "keepdims", "out")),
     "take": (2, ("axis", "out")),
@@ -55,9 +56,9 @@ FUNCTIONS = {
     "zeros_like": (1, ()),
     **dict.fromkeys(("absolute", "cos", "exp", "expm1", "log", "log1p", "negative"), (1, ("out",))),
     **dict.fromkeys(("reciprocal", "sign", "sqrt", "tanh"), (1, ("out",))),
-    **dict.fromkeys(("add", "bitwise_xor", "divide", "equal", "greater", "less"), (2, ("out",))),
-    **dict.fromkeys(("matmul", "maximum", "minimum", "multiply", "power", "right_shift"), (2, ("out",))),
-    "subtract": (2, ("out",)),
+    **dict.fromkeys(("add", "bitwise_and", "bitwise_xor", "divide", "equal"), (2, ("out",))),
+    **dict.fromkeys(("greater", "less", "matmul", "maximum", "minimum", "multiply"), (2, ("out",))),
+    **dict.fromkeys(("power", "right_shift", "subtract"), (2, ("out",))),
 }
 METHODS = {
     **dict.fromkeys(("all", "copy", "fill", "get", "item", "reshape", "tolist"), ()),
@@ -128,6 +129,16 @@ class FakeArray:
 
     def __repr__(self) -> str:
         return f"fake {self._cupy._read(self)!r}"
+
+
+def _assign_rows(data: NDArray[Any], rows: NDArray[Any], new: Any) -> None:
+    """data[rows] = new; rows beyond the end wrap round, and which of two values for one row stays is not promised."""
+    if rows.dtype.kind not in "iu":
+        raise TypeError(f"an index of type {rows.dtype} is not in the fake")
+    places = rows % len(data)
+    if len(np.unique(places)) < places.size:
+        raise ValueError("a row is assigned to twice: a GPU may keep either value")
+    data[places] = new
 
 
 def _plain(key: Any) -> Any:
@@ -344,6 +355,10 @@ class FakeCupy(ModuleType):
         self._refuse_in_capture("a copy from the host")
         self._counts.copies += 1
         return self._compute(lambda: data)
+
+    def _flatnonzero(self, array: FakeArray) -> Any:
+        self._counts.synchronisations += 1  # the size of the result is on the device
+        return self._compute(np.flatnonzero, array)
 
     def _copyto(self, to: FakeArray, values: Any) -> None:
         if np.broadcast_shapes(to.shape, np.shape(getattr(values, "_data", values))) != to.shape:

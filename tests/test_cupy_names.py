@@ -25,7 +25,9 @@ from xpnn.failures import device_error, is_of_card, is_shortage
 
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
-DEVICE_AGNOSTIC = ("activations", "gates", "losses", "layers", "network", "noise", "normal", "optimizers", "steps")
+DEVICE_AGNOSTIC = (
+    *("activations", "gates", "losses", "layers", "network", "noise", "normal", "optimizers", "shuffles", "steps"),
+)
 OTHER_NAMES = {"cuda", "finfo"}  # of the module, beside the functions
 
 

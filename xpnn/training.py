@@ -27,6 +27,7 @@ from xpnn.optimizers import Optimizer, adam
 from xpnn.plateau import ReduceOnPlateau
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples, row_weights
+from xpnn.shuffles import shuffled
 from xpnn.steps import ReferenceStep, Step
 
 SECONDS_BETWEEN_LOOKS = 0.2  # at whether the loss is still finite: a look waits for the device
@@ -270,9 +271,8 @@ def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[floa
 
 
 def shuffled_order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
-    """The epoch's row numbers on the net's device. They depend on (seed, epoch) alone, so any epoch can be redone."""
-    order = np.arange(n) if seed is None else np.random.default_rng([2, seed, epoch]).permutation(n)
-    return net.xp.asarray(order)
+    """(n,) int64 on the net's device: an epoch's row numbers, as `shuffled`; without a seed in the order given."""
+    return net.xp.arange(n, dtype="int64") if seed is None else shuffled(net.xp, n, seed, epoch)
 
 
 def update_table(

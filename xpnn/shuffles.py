@@ -1,0 +1,61 @@
+"""The order in which an epoch visits its rows: a permutation that each number finds by itself, on its device.
+
+A Feistel network permutes the words of k bits whatever its round function is: a round leaves some bits as they are
+and adds a hash of them to the others, which can be undone. The hash and the keys are those of `xpnn.noise`, integers of
+32 bits, so that NumPy and CuPy give the same order. Words that land at n or above are sent through the network again
+until they land below (cycle walking: Black and Rogaway, Ciphers with arbitrary finite domains, 2002). Mitchell, Stokes,
+Frank and Holmes, Bandwidth-optimal random shuffling for GPUs, 2021, is where shuffles are made so.
+
+How many rounds was measured, on up to 200,000 orders. With 5 rounds neighbours among 1,000 rows stay neighbours too
+often; with 6 nothing is seen there, but of 64 rows four whose exclusive or is 0 keep that 25 % too often, with 8 rounds
+4 %, with 10 as often as by chance. Shorter words would need more rounds, so there are 6 bits or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xpnn.backend import Array, ArrayModule, xp_of
+from xpnn.noise import keys, mix
+
+STREAM = 0xFFFFFFFE  # of the keys; those of `xpnn.regularization` count from 0, by one a layer, and stay far below
+ROUNDS = 10
+LEAST_BITS = 6
+MOST_ROWS = 1 << 30  # CuPy assigns to the rows of arrays shorter than 2^31
+
+
+def shuffled(xp: ArrayModule, n: int, seed: int, epoch: int) -> Array:
+    """(n,) int64: the numbers below n in an order that depends on (seed, epoch, n) alone. Waits for the device.
+
+    Raises ValueError unless n is between 1 and 2^30.
+    """
+    if not 1 <= n <= MOST_ROWS:
+        raise ValueError(f"1 to {MOST_ROWS} rows can be shuffled, not {n}")
+    bits = max(LEAST_BITS, (n - 1).bit_length())
+    words = xp.arange(1 << bits, dtype="uint32")
+    _encipher(words, bits, keys(seed, STREAM, (ROUNDS + 1) * epoch, ROUNDS + 1).tolist())
+    outside = xp.flatnonzero(words >= n)
+    while outside.size and outside[0] < n:  # cycles that lie above n altogether stay there, and nobody asks for them
+        landed = words[words[outside]]  # all words walk, so that each time they go twice as far
+        words[outside] = landed
+        outside = outside[xp.flatnonzero(landed >= n)]
+    return words[:n].astype("int64")
+
+
+def _encipher(words: Array, bits: int, round_keys: Sequence[int]) -> None:
+    """Permute all words below 2^bits, uint32, in place; one key is for the rotation, then one for each round."""
+    xp, (rotation, *rest) = xp_of(words), round_keys
+    hashed, scratch = xp.empty_like(words), xp.empty_like(words)
+    low = (1 << (bits + 1) // 2) - 1
+    high = (1 << bits) - 1 ^ low
+    # The rounds alone give even permutations only; a rotation by an odd number is an odd one.
+    xp.add(words, rotation, out=words)
+    xp.bitwise_and(words, low | high, out=words)
+    kept, changed = low, high
+    for key in rest:
+        xp.bitwise_and(words, kept, out=hashed)
+        xp.bitwise_xor(hashed, key, out=hashed)
+        mix(hashed, scratch)
+        xp.bitwise_and(hashed, changed, out=hashed)
+        xp.bitwise_xor(words, hashed, out=words)
+        kept, changed = changed, kept
