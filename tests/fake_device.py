@@ -131,16 +131,6 @@ class FakeArray:
         return f"fake {self._cupy._read(self)!r}"
 
 
-def _assign_rows(data: NDArray[Any], rows: NDArray[Any], new: Any) -> None:
-    """data[rows] = new; rows beyond the end wrap round, and which of two values for one row stays is not promised."""
-    if rows.dtype.kind not in "iu":
-        raise TypeError(f"an index of type {rows.dtype} is not in the fake")
-    places = rows % len(data)
-    if len(np.unique(places)) < places.size:
-        raise ValueError("a row is assigned to twice: a GPU may keep either value")
-    data[places] = new
-
-
 def _plain(key: Any) -> Any:
     """`key` if its parts are numbers, slices, None or an ellipsis, so that it gives a view; the rest is not faked."""
     parts = key if isinstance(key, tuple) else (key,)

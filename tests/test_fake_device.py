@@ -47,8 +47,6 @@ MIXES: dict[str, Callable[[FakeCupy, Any], Any]] = {
     "host in-place operator": lambda cupy, array: add_in_place(HOST.copy(), array),
     "comparison": lambda cupy, array: array < HOST,
     "assignment": lambda cupy, array: assign(array, HOST),
-    "assignment to host rows": lambda cupy, array: array.__setitem__(np.array([0]), 1),
-    "assignment to rows": lambda cupy, array: array.__setitem__(cupy.asarray([0]), HOST[:1]),
     "assignment into host": lambda cupy, array: assign(HOST.copy(), array),
     "NumPy's function": lambda cupy, array: np.add(array, array),
     "NumPy's function with out": lambda cupy, array: np.add(HOST, HOST, out=array),
@@ -169,22 +167,6 @@ def test_rows_beyond_the_end_wrap_round(fake_cupy: FakeCupy, array: Any, row: in
 
     assert fake_cupy.take(array, rows, axis=0).tolist() == [HOST[row % 3]]
     assert array[rows].tolist() == [HOST[row % 3]]
-
-
-def test_rows_that_are_assigned_wrap_round_and_take_the_arrays_type(fake_cupy: FakeCupy) -> None:
-    array = fake_cupy.arange(4, dtype="int64")
-    with fake_cupy.counting() as counts:
-        array[fake_cupy.asarray([4, -2, 1])] = fake_cupy.asarray(np.array([7, 8, 9], dtype=np.uint32))
-
-    assert array.tolist() == [7, 9, 8, 3]
-    assert (counts.synchronisations, counts.allocations) == (0, 2)
-
-
-def test_assignments_that_a_gpu_may_do_in_any_order_are_refused(fake_cupy: FakeCupy, array: Any) -> None:
-    with pytest.raises(ValueError, match="a row is assigned to twice"):
-        array[fake_cupy.asarray([0, 3])] = fake_cupy.asarray([1.0, 2.0])
-    with pytest.raises(TypeError, match="an index of type bool is not in the fake"):
-        array[array > 1] = 0
 
 
 def test_out_must_have_the_results_shape_and_a_type_of_its_kind(fake_cupy: FakeCupy, array: Any) -> None:
