@@ -138,6 +138,7 @@ class FakeCublas:
         return self.failure
 
     def cublasDestroy_v2(self, handle: Any) -> int:  # noqa: N802
+        self.streams.refuse("cublasDestroy, which waits,")
         del self.settings[handle.value]
         return self.failure
 

@@ -300,8 +300,11 @@ class FakeCupy(ModuleType):
 
     def RawModule(self, code: str, options: tuple[str, ...] = ()) -> Any:  # noqa: N802  # CuPy's name
         """The kernels of a CUDA source."""
-        module = emulated(code, options)
-        return SimpleNamespace(get_function=lambda name: partial(self._launch, module.get_function(name)))
+
+        def function(name: str) -> Callable[..., None]:  # compiled now, unless `compile` was called
+            return partial(self._launch, emulated(code, options).get_function(name))
+
+        return SimpleNamespace(compile=lambda: emulated(code, options), get_function=function)
 
     def _launch(self, kernel: Any, grid: Any, block: Any, arguments: Any, shared_mem: int = 0) -> None:
         host = self._on_host(arguments)

@@ -54,7 +54,8 @@ def loss_curve_of_scikit_learn(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_loss_curve_is_that_of_scikit_learn(device: str, name: str) -> None:
+def test_loss_curve_is_that_of_scikit_learn(monkeypatch: pytest.MonkeyPatch, device: str, name: str) -> None:
+    monkeypatch.setattr("xpnn.fast.captured.UPDATES", 1)  # so that each update's penalty is seen
     settings, optimizer = SETTINGS[name]
     rows = load("digits", limit=ROWS).train
     x, labels = rows.inputs / 255, np.asarray(rows.targets)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xpnn.backend import Array, to_host
 from xpnn.errors import DataError
 from xpnn.losses import SCRATCH
-from xpnn.network import MLP, QUERY_ROWS
+from xpnn.network import MLP
 from xpnn.samples import Samples
 
 
@@ -99,8 +99,8 @@ def measure(net: MLP, samples: Samples) -> Evaluation:
         confusion = np.zeros((net.sizes[-1], net.sizes[-1]), dtype=np.int64) if targets.ndim == 1 else None
         codes, weights, deviations = net.codes(), samples.weights, _Deviations(net.sizes[-1])
         total, counted = 0.0, 0.0
-        for start in range(0, len(samples), QUERY_ROWS):
-            chunk = slice(start, start + QUERY_ROWS)
+        for start in range(0, len(samples), net.chunk_rows):
+            chunk = slice(start, start + net.chunk_rows)
             y, t = net.outputs(samples.inputs[chunk]), targets[chunk]
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))

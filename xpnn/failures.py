@@ -25,6 +25,11 @@ def is_of_card(error: BaseException | None) -> bool:
     return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
+def is_compilers(error: BaseException) -> bool:
+    """Whether CuPy could not compile a kernel, which leaves the card as it was."""
+    return type(error).__name__ == "CompileException"
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether an error of the card is one of its memory."""
     return is_of_card(error) and re.search(OUT_OF_MEMORY, first_line(error)) is not None

@@ -5,21 +5,32 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
 from xpnn.backend import Array, ArrayModule, Device, all_finite, as_array, as_floats, to_device, to_host, xp_of
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
-from xpnn.layers import forward, layers_of, parameter_count, weight_count
+from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
 from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 
 if TYPE_CHECKING:
+    from xpnn.fast.prediction import CapturedQuery
     from xpnn.training import Epoch
 
 MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
+CUDA_QUERY_ROWS = 8192  # a GPU wants many at once
+
+
+class ChunkBuffers(NamedTuple):
+    """Work arrays for the outputs of n rows."""
+
+    x: Array | None  # (n, n_in) floats, where the rows are pixels
+    outputs: Sequence[Array]  # of each layer, (n, units)
+    saved: Sequence[Array]
+    column: Array  # (n, 1)
 
 
 class MLP:
@@ -102,6 +113,11 @@ class MLP:
             self.labels = tuple(map(str, range(self.sizes[-1]) if labels is None else labels))
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
+        self._captured: CapturedQuery | None = None  # made by the first query on a CUDA device
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of the net makes graphs of its own."""
+        return vars(self) | {"_captured": None}
 
     def _initialize(self, initializer: str | None, seed: int) -> None:
         generator = seeded(seed)
@@ -163,19 +179,41 @@ class MLP:
 
     def outputs(self, x: Array) -> Array:
         """The outputs (n, n_out) for rows that `place_inputs` gave, in chunks that fit the cache."""
-        result = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype)
-        for start in range(0, len(x), QUERY_ROWS):
-            self._query_chunk(x[start : start + QUERY_ROWS], result[start : start + QUERY_ROWS])
+        result, rows = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype), self.chunk_rows
+        for start in range(0, len(x), rows):
+            self._query_chunk(x[start : start + rows], result[start : start + rows])
         return result
 
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows are best queried at a time."""
+        return QUERY_ROWS if self.device.kind == "cpu" else CUDA_QUERY_ROWS
+
     def _query_chunk(self, x: Array, result: Array) -> None:
+        if self.device.kind == "cpu":
+            self.run_chunk(x, self.chunk_buffers(x, result))
+            return
+        from xpnn.fast.prediction import CapturedQuery
+
+        if self._captured is None:
+            self._captured = CapturedQuery(self)
+        self._captured(x, result)
+
+    def chunk_buffers(self, x: Array, result: Array) -> ChunkBuffers:
+        """Work arrays for rows x (n, n_in); the last output goes into `result`, (n, n_out)."""
         xp, n = self.xp, len(x)
-        if x.dtype.kind == "u":
-            pixels, x = x, xp.empty(x.shape, dtype=self.dtype)
-            scale_pixels(pixels, self.scaling, out=x)
         outputs = [*(xp.empty((n, size), dtype=self.dtype) for size in self.sizes[1:-1]), result]
-        saved, no_masks = list(map(saved_for, self.activations, outputs)), [None] * len(outputs)
-        forward(self.layers, self.activations, x, outputs, saved, xp.empty((n, 1), dtype=self.dtype), no_masks)
+        floats = xp.empty(x.shape, dtype=self.dtype) if x.dtype.kind == "u" else None
+        saved = list(map(saved_for, self.activations, outputs))
+        return ChunkBuffers(floats, outputs, saved, xp.empty((n, 1), dtype=self.dtype))
+
+    def run_chunk(self, x: Array, buffers: ChunkBuffers, operations: Operations = PLAIN) -> None:
+        """Write the outputs for rows x, pixels or floats, into the buffers'."""
+        floats, outputs, saved, column = buffers
+        if floats is not None:
+            scale_pixels(x, self.scaling, out=floats)
+            x = floats
+        forward(self.layers, self.activations, x, outputs, saved, column, [None] * len(outputs), operations)
 
     def predict(self, inputs: Any) -> Array:
         """The class of each row, int64 (n,) (0-d for one row): the output that is largest. See `query`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from xpnn import MLP, DeviceError, optimizers, to_host, train
 from xpnn.fast import captured
 from xpnn.fast.captured import CapturedStep
+from xpnn.fast.graphs import recorded
 from xpnn.optimizers import Optimizer
 from xpnn.training import update_table
 
@@ -166,10 +168,10 @@ def test_what_fails_in_the_middle_of_a_capture_ends_it(fake_cupy: FakeCupy, monk
 
 @pytest.mark.usefixtures("fake_cupy")
 def test_without_the_compiler_the_reference_does_the_work(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: Any, **keywords: Any) -> None:
+    def broken(*arguments: Any) -> None:
         raise RuntimeError("NVRTC can't be loaded")
 
-    monkeypatch.setattr(type(fake_cupy), "RawModule", broken)
+    monkeypatch.setattr("fake_device.emulated", broken)
     inputs, targets = data_for(Case())
     net = MLP(Case().sizes, device="cuda", seed=3)
     with pytest.warns(RuntimeWarning, match=r"fast train step can't be used \(NVRTC can't be loaded\)"):
@@ -226,6 +228,22 @@ def test_a_graphs_work_is_bounded(monkeypatch: pytest.MonkeyPatch, fake_cupy: Fa
     assert make_step(Case())[0].updates == 3
     monkeypatch.setattr(captured, "WORK", 1)
     assert make_step(Case())[0].updates == 1
+
+
+def test_graphs_of_another_table_are_not_replayed(fake_cupy: FakeCupy) -> None:
+    step, order = make_step(Case())
+    step(order)
+    step(order)
+    assert step.graphs[BATCH] is not None
+    step.begin_epoch(0, step.net.xp.zeros((40, step.table.shape[1]), dtype="float32"))
+    assert step.graphs == {}
+
+
+def test_nothing_is_collected_during_a_capture(fake_cupy: FakeCupy) -> None:
+    """An older step's cuBLAS handle would be destroyed, which waits for the device."""
+    pool, seen = fake_cupy.cuda.MemoryPool(), []
+    recorded(fake_cupy, pool, lambda: seen.append(gc.isenabled()))
+    assert (seen, gc.isenabled()) == ([False], True)
 
 
 def test_cublas_that_fails_is_a_device_error(fake_cupy: FakeCupy) -> None:

@@ -35,7 +35,7 @@ def order(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def operations_on(xp: Any, dtype: str) -> FusedOperations:
-    return FusedOperations(Kernels(xp, dtype), Cublas(xp, dtype))
+    return FusedOperations(Kernels(xp, dtype), Cublas(xp, dtype), rows=1100)
 
 
 def close(ours: Any, theirs: Any, dtype: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.backend import Array
-from xpnn.failures import first_line, is_of_card
+from xpnn.failures import first_line, is_compilers, is_of_card
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
@@ -71,7 +71,7 @@ def captured_step(
     try:
         return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
-        if precision != "float32" or (is_of_card(error) and type(error).__name__ != "CompileException"):
+        if precision != "float32" or (is_of_card(error) and not is_compilers(error)):
             raise
         warnings.warn(
             f"the fast train step can't be used ({first_line(error)}); plain array operations do the work, slower",

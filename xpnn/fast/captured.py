@@ -9,12 +9,12 @@ lines run at once, which also warms up the kernels, the second time they are rec
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from typing import Any
 
 from xpnn.backend import Array
 from xpnn.failures import first_line
 from xpnn.fast.fused import FusedStep
+from xpnn.fast.graphs import recorded
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 
@@ -40,9 +40,14 @@ class CapturedStep(FusedStep):
         self.rows = self.updates * self.batch
         self.order = net.xp.zeros(self.rows, dtype="int64")
         self.graphs: dict[int, Any] = {}  # by the number of rows; None: they came once
-        # CuPy's reductions take scratch memory even in a capture: it comes from here, where no one else gets it.
         self.pool = net.xp.cuda.MemoryPool()
         self.captures = True
+
+    def begin_epoch(self, first: int, table: Array) -> None:
+        """See Step."""
+        if table.shape != self.table.shape:
+            self.graphs.clear()  # they read the old one
+        super().begin_epoch(first, table)
 
     def __call__(self, rows: Array) -> None:
         """See Step."""
@@ -71,18 +76,8 @@ class CapturedStep(FusedStep):
 
     def _captured(self, n: int) -> Any:
         """The graph of n rows; None, and a warning, where CUDA refuses. Nothing is computed."""
-        cuda = self.net.xp.cuda
-        stream = cuda.Stream(non_blocking=True)  # the default stream can't be captured
         try:
-            with cuda.using_allocator(self.pool.malloc), stream:
-                stream.begin_capture()
-                try:
-                    self._learn(n)
-                except BaseException:
-                    with suppress(Exception):
-                        stream.end_capture()
-                    raise
-                return stream.end_capture()
+            return recorded(self.net.xp, self.pool, lambda: self._learn(n))
         except Exception as error:  # CUDA, CuPy and cuBLAS each raise their own kinds
             warnings.warn(
                 f"the train step can't be recorded as a CUDA graph ({first_line(error)}); it runs without, slower",

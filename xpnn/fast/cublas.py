@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -41,21 +42,24 @@ class Cublas:
         if (dtype, precision) not in COMPUTE_TYPES:
             raise ValueError(f"products of {dtype} can't be rounded to {precision}; choose dtype float32")
         self.xp, self.library = xp, library()
-        self.compute_type = COMPUTE_TYPES[dtype, precision]
+        self.compute_type, self.exact = COMPUTE_TYPES[dtype, precision], COMPUTE_TYPES[dtype, "float32"]
         self.data_type = FLOAT if dtype == "float32" else DOUBLE
         self.scalar: Any = ctypes.c_float if dtype == "float32" else ctypes.c_double
         self.workspace = xp.empty(WORKSPACE, dtype="uint8")
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
-        self.stream: int | None = None
 
-    def matmul(self, a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """out = alpha a @ b + beta out. Shapes (n, k), (k, m), (n, m); a and b by rows or transposed, out by rows."""
-        stream = self.xp.cuda.get_current_stream().ptr
-        if stream != self.stream:
-            self._call("cublasSetStream_v2", self.handle, ctypes.c_void_p(stream))  # takes the workspace away, too
-            self._call("cublasSetWorkspace_v2", self.handle, _pointer(self.workspace), ctypes.c_size_t(WORKSPACE))
-            self.stream = stream
+    def matmul(
+        self, a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0, rounds: bool = True
+    ) -> None:
+        """out = alpha a @ b + beta out. Shapes (n, k), (k, m), (n, m); a and b by rows or transposed, out by rows.
+
+        rounds: whether the factors are cut to the handle's precision.
+        """
+        # Each time, for a stream that is new may have the address of one that is gone; it costs a graph nothing.
+        stream = ctypes.c_void_p(self.xp.cuda.get_current_stream().ptr)
+        self._call("cublasSetStream_v2", self.handle, stream)  # which takes the workspace away
+        self._call("cublasSetWorkspace_v2", self.handle, _pointer(self.workspace), ctypes.c_size_t(WORKSPACE))
         (n, k), m = a.shape, b.shape[1]
         (kind_a, lead_a), (kind_b, lead_b), (kind_out, lead_out) = map(_layout, (a, b, out))
         if kind_out != N or b.shape[0] != k or out.shape != (n, m):
@@ -67,7 +71,7 @@ class Cublas:
             *(ctypes.c_int(m), ctypes.c_int(n), ctypes.c_int(k), ctypes.byref(self.scalar(alpha))),
             *(_pointer(b), typed, ctypes.c_int(lead_b), _pointer(a), typed, ctypes.c_int(lead_a)),
             *(ctypes.byref(self.scalar(beta)), _pointer(out), typed, ctypes.c_int(lead_out)),
-            *(ctypes.c_int(self.compute_type), ctypes.c_int(DEFAULT_ALGORITHM)),
+            *(ctypes.c_int(self.compute_type if rounds else self.exact), ctypes.c_int(DEFAULT_ALGORITHM)),
         )
 
     def _call(self, function: str, *arguments: Any) -> None:
@@ -114,9 +118,10 @@ def library() -> Any:
 
 def _library_path() -> str:
     """CuPy 14 finds CUDA's libraries by NVIDIA's path finder, which names what is loaded; before that it has a name."""
-    try:
+    path = None
+    with suppress(ModuleNotFoundError):
         from cuda.pathfinder import load_nvidia_dynamic_lib
-    except ModuleNotFoundError:
-        major = sys.modules["cupy"].cuda.runtime.runtimeGetVersion() // 1000
-        return f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
-    return str(load_nvidia_dynamic_lib("cublas").abs_path)
+
+        path = load_nvidia_dynamic_lib("cublas").abs_path
+    major = sys.modules["cupy"].cuda.runtime.runtimeGetVersion() // 1000
+    return path or (f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}")

@@ -28,9 +28,11 @@ SOFTMAX = activation_named("softmax")
 class FusedOperations:
     """The operations of `xpnn.layers.PLAIN` by own kernels and cuBLAS."""
 
-    def __init__(self, kernels: Kernels, blas: Cublas) -> None:
+    def __init__(self, kernels: Kernels, blas: Cublas, rows: int = 0) -> None:
+        """rows: the most of a batch that `differentiate` is asked for."""
         self.kernels, self.blas = kernels, blas
-        self.ones = blas.xp.empty((1, 0), dtype=kernels.number)
+        self.ones = blas.xp.empty((1, rows if rows > ROWS_OF_A_SUM else 0), dtype=kernels.number)
+        self.ones.fill(1)
 
     def as_operations(self) -> Operations:
         """For `forward` and `backward`."""
@@ -62,14 +64,7 @@ class FusedOperations:
             grid, block = (-(-units // WARP),), (WARP, LANES)
             self.kernels.launch("differentiate", grid, block, delta, saved, sums, n, units, has_bias, CODES[activation])
         if grad_b is not None and not has_bias:
-            self.blas.matmul(self._ones(n), delta, grad_b.reshape(1, units))
-
-    def _ones(self, n: int) -> Array:
-        """(1, n); made before the step is captured, since what runs in a capture has run before."""
-        if n > self.ones.shape[1]:
-            self.ones = self.blas.xp.empty((1, n), dtype=self.kernels.number)
-            self.ones.fill(1)
-        return self.ones[:, :n]
+            self.blas.matmul(self.ones[:, :n], delta, grad_b.reshape(1, units), rounds=False)
 
 
 class FusedStep(ReferenceStep):
@@ -93,7 +88,7 @@ class FusedStep(ReferenceStep):
         super().__init__(net, optimizer, inputs, targets, batch_size, **options)
         self.kernels = Kernels(net.xp, net.dtype)
         self.blas = Cublas(net.xp, net.dtype, precision)
-        self.operations = FusedOperations(self.kernels, self.blas).as_operations()
+        self.operations = FusedOperations(self.kernels, self.blas, self.rows).as_operations()
         self.is_labelled, self.is_weighted = targets.ndim == 1, self.weights is not None
         self.knows_loss = net.loss in LOSSES
 

@@ -11,7 +11,7 @@ import numpy as np
 from xpnn.backend import Array, ArrayModule
 
 SOURCE = Path(__file__).with_name("kernels.cu")
-WARP, LANES = 32, 8  # as in the source
+WARP, LANES = 32, 32  # as in the source
 THREADS = 256  # of a block that goes through a vector, or adds up (COUNTING in the source)
 MOST_BLOCKS = 4096  # of such a kernel: beyond it each thread takes more than one element
 
@@ -29,6 +29,7 @@ class Kernels:
 
     def __init__(self, xp: ArrayModule, dtype: str) -> None:
         self.module = xp.RawModule(code=SOURCE.read_text(encoding="utf-8"), options=options(dtype))
+        self.module.compile()
         self.number = np.dtype(dtype).type
         self.functions: dict[str, Callable[..., None]] = {}
 

@@ -1,0 +1,136 @@
+"""Queries on a CUDA device: the CPU's outputs but for rounding, and one graph for rows as many as before."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_device import FakeCupy
+from formulas import ACTIVATION_NAMES, HIDDEN_NAMES
+
+from xpnn import MLP, evaluate, to_host
+from xpnn.fast import prediction
+from xpnn.network import CUDA_QUERY_ROWS
+
+GENERATOR = np.random.default_rng(8)
+PIXELS, FLOATS = GENERATOR.integers(0, 256, (40, 6)).astype("uint8"), GENERATOR.normal(size=(40, 6))
+OUTPUTS = dict(zip(HIDDEN_NAMES, [*ACTIVATION_NAMES, *["softmax"] * 20], strict=False))
+
+
+@pytest.mark.parametrize("inputs", [PIXELS, FLOATS], ids=["pixels", "floats"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("hidden", "output"), OUTPUTS.items())
+def test_outputs_are_the_cpus_the_first_time_and_later(
+    cuda: str, hidden: str, output: str, dtype: str, inputs: Any
+) -> None:
+    settings: dict[str, Any] = {"hidden": hidden, "output": output, "loss": "squared-error", "dtype": dtype}
+    net, here = (MLP([6, 9, 8, 4], **settings, device=device, seed=2) for device in (cuda, "cpu"))
+    for rows in (inputs, inputs[:1], inputs[0]):
+        expected = here.query(rows)
+        for _ in range(3):  # at once, recorded, replayed
+            np.testing.assert_allclose(to_host(net.query(rows)), expected, rtol=1e-5, atol=2e-6)
+
+
+def test_as_many_rows_as_before_are_one_graph(fake_cupy: FakeCupy) -> None:
+    net = MLP([6, 9, 4], device="cuda")
+    x = net.place_inputs(FLOATS)
+    for _ in range(2):
+        net.outputs(x)
+    with fake_cupy.counting() as counts:
+        net.outputs(x)
+    assert (counts.graphs, counts.launches) == (1, 2)  # the rows go to where the graph reads, the outputs come back
+    assert (counts.allocations, counts.synchronisations, counts.copies) == (1, 0, 0)  # the result
+
+
+def test_graphs_see_the_parameters_as_they_are(cuda: str) -> None:
+    net = MLP([6, 9, 4], device=cuda, seed=1)
+    for _ in range(3):
+        net.query(FLOATS)
+    other = MLP([6, 9, 4], seed=2)
+    net.parameters[...] = net.xp.asarray(other.parameters)
+    np.testing.assert_allclose(to_host(net.query(FLOATS)), other.query(FLOATS), rtol=1e-5)
+
+
+def test_a_result_stays_as_it_is(cuda: str) -> None:
+    net = MLP([6, 9, 4], device=cuda, seed=1)
+    results = [net.query(FLOATS + shift) for shift in range(4)]
+    expected = [MLP([6, 9, 4], seed=1).query(FLOATS + shift) for shift in range(4)]
+    np.testing.assert_allclose([to_host(result) for result in results], expected, rtol=1e-5)
+
+
+def test_many_rows_go_in_chunks(cuda: str) -> None:
+    inputs = GENERATOR.normal(size=(2 * CUDA_QUERY_ROWS + 5, 6))
+    net, here = MLP([6, 4], device=cuda, seed=1), MLP([6, 4], seed=1)
+    np.testing.assert_allclose(to_host(net.query(inputs)), here.query(inputs), rtol=1e-5)
+    labels = GENERATOR.integers(0, 4, len(inputs))
+    ours, theirs = evaluate(net, (inputs, labels)), evaluate(here, (inputs, labels))
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
+    np.testing.assert_array_equal(ours.confusion, theirs.confusion)
+
+
+def test_the_graph_used_longest_ago_makes_room(fake_cupy: FakeCupy) -> None:
+    net = MLP([6, 4], device="cuda")
+    for n in range(1, prediction.MOST_GRAPHS + 3):
+        for _ in range(2):
+            net.query(FLOATS[:n])
+        net.query(FLOATS[:1])  # used again and again
+    assert net._captured is not None
+    assert len(net._captured.plans) == prediction.MOST_GRAPHS
+    assert (1, "float32") in net._captured.plans
+    assert (2, "float32") not in net._captured.plans
+
+
+def test_threads_take_turns(cuda: str) -> None:
+    net, here = MLP([6, 9, 4], device=cuda, seed=1), MLP([6, 9, 4], seed=1)
+    wrong: list[float] = []
+
+    def ask(seed: int) -> None:
+        rows = np.random.default_rng(seed).normal(size=(30, 5, 6))
+        wrong.extend(float(abs(to_host(net.query(x)) - here.query(x)).max()) for x in rows)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 120
+    assert max(wrong) < 1e-5
+
+
+def test_copies_make_graphs_of_their_own(fake_cupy: FakeCupy) -> None:
+    net = MLP([6, 4], device="cuda")
+    net.query(FLOATS)
+    assert net._captured is not None
+    assert copy.copy(net)._captured is None
+    here = MLP([6, 4])
+    for other in (copy.deepcopy(here), pickle.loads(pickle.dumps(here))):  # noqa: S301  # our own bytes
+        np.testing.assert_array_equal(other.query(FLOATS), here.query(FLOATS))
+
+
+def test_where_cuda_refuses_one_warning_says_why(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise RuntimeError("cudaErrorNotSupported: operation not supported")
+
+    monkeypatch.setattr("fake_cuda.FakeStream.begin_capture", refuse)
+    net, here = MLP([6, 4], device="cuda", seed=1), MLP([6, 4], seed=1)
+    net.query(FLOATS)
+    with pytest.warns(RuntimeWarning, match=r"can't be recorded as CUDA graphs \(cudaErrorNotSupported") as caught:
+        results = [to_host(net.query(FLOATS)) for _ in range(4)]
+    assert len(caught) == 1
+    for result in results:
+        np.testing.assert_allclose(result, here.query(FLOATS), rtol=1e-5)
+
+
+def test_without_the_compiler_plain_operations_answer(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("NVRTC can't be loaded")
+
+    monkeypatch.setattr("fake_device.emulated", broken)
+    net, here = MLP([6, 4], device="cuda", seed=1), MLP([6, 4], seed=1)
+    with pytest.warns(RuntimeWarning, match="NVRTC can't be loaded"):
+        result = net.query(FLOATS)
+    np.testing.assert_array_equal(to_host(result), here.query(FLOATS))
