@@ -73,5 +73,6 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
     """A fake CuPy with two devices, installed for the time of the test."""
     fake = make_fake_cupy(devices=2)
     monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setitem(sys.modules, "cupyx", fake.cupyx)
     monkeypatch.setattr("xpnn.fast.cublas.library", lambda: fake.cublas)
     return fake

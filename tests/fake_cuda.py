@@ -1,9 +1,10 @@
-"""What the fake device has of CUDA itself: streams, graphs that record and replay, kernels, and cuBLAS."""
+"""What the fake device has of CUDA itself: streams, events, graphs that record and replay, kernels, and cuBLAS."""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,7 +40,25 @@ class FakeGraph:
         self.streams.refuse("the launch of a graph")
         self.streams.launched()
         for work in self.works:
-            work()
+            self.streams.do(work)
+
+
+class FakeEvent:
+    """A place in a stream's work; one that was never recorded waits for nothing, as CUDA's.
+
+    From the first event on, streams put their work off for as long as they may: see Streams.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.stream, self.place = streams.current, 0
+        streams.puts_off = True
+
+    def synchronize(self) -> None:
+        """Make the host wait."""
+        self.streams.refuse("a wait for an event")
+        self.streams.waited()
+        self.stream.work_to(self.place)
 
 
 class FakeStream:
@@ -51,6 +70,33 @@ class FakeStream:
         self.streams, self.non_blocking = streams, non_blocking
         self.ptr = 0 if null else next(self.numbers)
         self.before: list[FakeStream] = []
+        self.works: deque[Work] = deque()  # that were put off
+        self.done = 0  # how many are no longer in it
+
+    def add(self, work: Work) -> None:
+        """Put the work off."""
+        self.works.append(work)
+
+    def work_to(self, place: int) -> None:
+        """Do what was put off, up to a place that `record` gave to an event."""
+        while self.works and self.done < place:
+            self.done += 1
+            self.works.popleft()()
+
+    def work_off(self) -> None:
+        """Do all that was put off."""
+        self.work_to(self.done + len(self.works))
+
+    def record(self, event: FakeEvent) -> None:
+        """Let the event stand for all work so far."""
+        self.streams.refuse("an event")
+        event.stream, event.place = self, self.done + len(self.works)
+
+    def wait_event(self, event: FakeEvent) -> None:
+        """Do nothing further before the work that the event stands for now."""
+        self.streams.refuse("a wait for an event")
+        stream, place = event.stream, event.place
+        self.add(lambda: stream.work_to(place))
 
     def __enter__(self) -> FakeStream:
         self.before.append(self.streams.current)
@@ -76,21 +122,52 @@ class FakeStream:
 
 
 class Streams:
-    """The current stream, and what is recorded, if anything is."""
+    """The current stream, and what is recorded, if anything is.
 
-    def __init__(self, refuse: Callable[[str], None], launched: Callable[[], None]) -> None:
-        self.refuse, self.launched = refuse, launched
+    Where there are events, work is put off until something waits for it: the host for an event or a number, or a
+    stream that does its own work for an event of another's. A wait that is missing then shows in the results, and so
+    does memory that is written to too early. Copies from the host may also be `early`: at once, all other work late.
+    """
+
+    def __init__(self, refuse: Callable[[str], None], launched: Callable[[], None], waited: Callable[[], None]) -> None:
+        self.refuse, self.launched, self.waited = refuse, launched, waited
         self.current = FakeStream(self, null=True)
         self.recorded: list[Work] | None = None
+        self.puts_off = self.early = False
+        self.pinned: list[NDArray[Any]] = []
 
     def names(self) -> dict[str, Any]:
         """What `cupy.cuda` has of this."""
         return {
             "Stream": lambda non_blocking=False: FakeStream(self, non_blocking=non_blocking),
+            "Event": lambda disable_timing=False: FakeEvent(self),
             "get_current_stream": lambda: self.current,
             "MemoryPool": FakeMemoryPool,
             "using_allocator": using_allocator,
         }
+
+    def do(self, work: Work) -> None:
+        """Do the work in its turn on the current stream."""
+        if self.puts_off:
+            self.current.add(work)
+        else:
+            work()
+
+    def copy(self, to: NDArray[Any], host: NDArray[Any], stream: FakeStream) -> None:
+        """Copy from the host on a stream, reading the host's memory only then."""
+        if not any(np.may_share_memory(host, pinned) for pinned in self.pinned):
+            raise AssertionError("a copy from memory that isn't pinned makes the host wait")
+        if not stream.non_blocking:
+            raise AssertionError("a blocking stream and the default one wait for each other: nothing is done at once")
+        stream.add(lambda: np.copyto(to, host))
+        if self.early:
+            stream.work_off()
+
+    def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """An array of the host's that the device can read by itself, with NaN's bytes in it."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.pinned.append(np.full(size, 255, dtype="uint8").view(dtype).reshape(shape))
+        return self.pinned[-1]
 
     def is_capturing(self) -> bool:
         """Whether a stream, any one, is captured."""

@@ -12,13 +12,15 @@ do wrong on a GPU:
 - it counts what costs time on a GPU: waits for the device, allocations on it, copies to it, and launches;
 - work on a stream that is captured is recorded, and done when its graph is launched; what CUDA or CuPy can't capture
   is an error, and so is an allocation (tests/fake_cuda.py);
+- with events, what streams do is put off until it is waited for, so that a missing wait shows; asynchronous copies take
+  pinned memory alone (tests/fake_cuda.py);
 - CUDA kernels run on the CPU, emulated (tests/cuda_emulator.py), and a fake cuBLAS reads matrices by their addresses;
 - it can have several devices, whose arrays don't mix, or none, or no driver, or no compiler;
 - its `trouble` makes it run out of memory or fail in the middle of work (see `fake_trouble`).
 
-Its array is no subclass of NumPy's: NumPy would convert one of those without asking. It says nothing of streams,
-rounding, speed, CuPy's own bugs, or the scratch memory that CuPy's reductions take from its pool: that takes the
-real CuPy and a GPU.
+Its array is no subclass of NumPy's: NumPy would convert one of those without asking. It says nothing of
+rounding, speed, CuPy's own bugs, or the scratch memory that CuPy's reductions take from its pool: that takes the real
+CuPy and a GPU.
 """
 
 from __future__ import annotations
@@ -116,6 +118,9 @@ class FakeArray:
     def __len__(self) -> int:
         return len(self._data)
 
+    def set(self, host: NDArray[Any], stream: Any) -> None:
+        self._cupy._set(self, host, stream)
+
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, FakeArray):
             return self._cupy._compute(lambda data, rows: np.take(data, rows, axis=0, mode="wrap"), self, key)
@@ -188,7 +193,8 @@ class FakeDevice:
     @property
     def mem_info(self) -> tuple[int, int]:
         self._cupy.trouble.check()
-        return self._cupy.trouble.memory
+        free, total = self._cupy.trouble.memory
+        return (free if self._cupy._free is None else self._cupy._free), total
 
 
 class FakeCupy(ModuleType):
@@ -203,8 +209,11 @@ class FakeCupy(ModuleType):
         self._counts = Counts()
         self.trouble = Trouble()  # what a test makes go wrong in the middle of work
         runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=self._device_count)
-        self._streams = Streams(self._refuse_in_capture, self._count_graph)
+        self._streams = Streams(self._refuse_in_capture, self._count_graph, self._count_wait)
         self.cuda = SimpleNamespace(Device=partial(FakeDevice, self), runtime=runtime, **self._streams.names())
+        self._free: int | None = None  # bytes that a card says are free, where a test sets it
+        self.cupyx = ModuleType("cupyx")
+        vars(self.cupyx)["empty_pinned"] = self._streams.empty_pinned
         self.cublas = FakeCublas(self._streams, self._start)
 
     @contextmanager
@@ -270,6 +279,7 @@ class FakeCupy(ModuleType):
         if out is not None:
             self._start(lambda: _compute_into(out._data, function, host, keywords))
             return out
+        self._streams.current.work_off()
         with np.errstate(all="ignore"):  # a GPU doesn't warn
             result = function(*host, **keywords)
         return None if result is None else self._made(np.asarray(result), *arguments)
@@ -283,15 +293,23 @@ class FakeCupy(ModuleType):
         """Do the work now, or record it."""
         if not self._streams.record(work):
             self._counts.launches += 1
-            work()
+            self._streams.do(work)
 
     def _count_graph(self) -> None:
         self.trouble.kernel()
         self._counts.graphs += 1
 
+    def _count_wait(self) -> None:
+        self._counts.synchronisations += 1
+
     def _refuse_in_capture(self, what: str) -> None:
         if self._streams.is_capturing():
             raise CUDARuntimeError(f"cudaErrorStreamCaptureUnsupported: {what} while a stream is captured")
+
+    def _zeros(self, shape: Any, dtype: Any = "float64") -> FakeArray:
+        array: FakeArray = self._compute(lambda: np.full(shape, 7, dtype=dtype))
+        self._write(lambda data: data.fill(0), array)  # in its turn, as on a GPU
+        return array
 
     def _matmul(self, a: FakeArray, b: FakeArray, out: FakeArray | None = None) -> Any:
         if self._streams.is_capturing():
@@ -323,8 +341,22 @@ class FakeCupy(ModuleType):
         """The host's copy."""
         self._refuse_in_capture("a copy to the host")
         self.trouble.kernel()
-        self._counts.synchronisations += 1
+        self._count_wait()
+        self._streams.current.work_off()
         return array._data.copy()
+
+    def _set(self, array: FakeArray, host: NDArray[Any], stream: Any) -> None:
+        self._refuse_in_capture("a copy from the host")
+        if (array.dtype, array.shape) != (host.dtype, host.shape):
+            raise ValueError(f"Shape mismatch: {array.dtype} {array.shape}, not {host.dtype} {host.shape}")
+        if not (array._data.flags.c_contiguous and host.flags.c_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
+        self._counts.copies += 1
+        self._streams.copy(array._data, host, stream)
+
+    def get_default_memory_pool(self) -> Any:
+        """The pool, which keeps nothing."""
+        return SimpleNamespace(free_bytes=lambda: 0)
 
     def _method(self, array: FakeArray, name: str, *arguments: Any, **keywords: Any) -> Any:
         if not keywords.keys() <= set(METHODS[name]):
