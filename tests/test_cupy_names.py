@@ -28,7 +28,7 @@ SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.
 DEVICE_AGNOSTIC = (
     *("activations", "gates", "losses", "layers", "network", "noise", "normal", "optimizers", "shuffles", "steps"),
 )
-OTHER_NAMES = {"cuda", "finfo"}  # of the module, beside the functions
+OTHER_NAMES = {"cuda", "finfo", "get_default_memory_pool"}  # of the module, beside the functions
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,7 @@ def test_other_names_are_cupys(cupy: Any) -> None:
     assert hasattr(cupy.cuda.Device, "__enter__")
     assert hasattr(cupy.cuda.Device(0), "id")
     assert hasattr(cupy.ndarray, "device")
+    assert {"free_bytes"} <= set(dir(cupy.get_default_memory_pool()))
 
 
 def test_errors_are_cupys(cupy: Any) -> None:
@@ -171,6 +172,17 @@ def test_cupys_errors_are_told_apart(cupy: Any) -> None:
         cupy.cuda.driver.CUDADriverError.__new__(cupy.cuda.driver.CUDADriverError)
     )  # else it asks a driver
     assert not is_of_card(np.exceptions.AxisError("NumPy's"))
+
+
+def test_streams_and_events_are_cupys(cupy: Any) -> None:
+    cupyx = pytest.importorskip("cupyx")
+    inspect.signature(cupyx.empty_pinned).bind((2, 3), dtype="uint8")
+    assert {"record", "wait_event", "begin_capture", "end_capture"} <= set(dir(cupy.cuda.Stream))
+    assert {"synchronize"} <= set(dir(cupy.cuda.Event))
+    assert {"mem_info"} <= set(dir(cupy.cuda.Device))
+    assert {"get_current_stream", "using_allocator", "MemoryPool"} <= set(dir(cupy.cuda))
+    assert ".set(self, arr, stream=None)" in cupy.ndarray.set.__doc__.splitlines()[0]
+    assert "disable_timing (bool)" in cupy.cuda.Event.__doc__
 
 
 def test_array_types_are_told_by_their_module(cupy: Any) -> None:

@@ -91,6 +91,19 @@ def test_second_card_and_moves_between_devices() -> None:
         np.testing.assert_allclose(to_host(moved.query(inputs)), expected.query(inputs), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("fake_cupy")
+@pytest.mark.parametrize("name", ["softmax", "regression", "whole numbers as pixels"])
+def test_data_on_another_card_are_moved_first(name: str) -> None:
+    case = CASES[name]
+    inputs, targets = data_for(case)
+    nets = [MLP(case.sizes, **case.net, device=device, seed=3) for device in ("cuda:0", "cuda:1")]
+    there = nets[0].xp.asarray(inputs), nets[0].xp.asarray(targets)
+    for net in nets:
+        net.train(*there, epochs=1)
+
+    np.testing.assert_array_equal(*(to_host(net.parameters) for net in nets))
+
+
 def make_step(case: Case, dtype: str) -> tuple[ReferenceStep, Any]:
     """A step on the device at the start of an epoch, and the epoch's row numbers there."""
     net = MLP(case.sizes, **case.net, device="cuda", dtype=dtype, seed=3)

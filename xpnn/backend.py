@@ -7,6 +7,7 @@ state. The operations at the end are those in which NumPy and CuPy need differen
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -194,12 +195,29 @@ def to_device(array: Array, device: Device) -> Array:
         return device.xp.asarray(array)
 
 
+def is_on_host(array: Array) -> bool:
+    """Whether it is a NumPy array. Raises TypeError for what is no array."""
+    return xp_of(array) is numpy
+
+
+def free_memory(device: Device) -> float:
+    """Bytes that new arrays may take on the device; of the CPU's no limit is known.
+
+    CuPy keeps what arrays have given back: the driver calls that used, and new arrays can have it.
+    """
+    if device.kind == "cpu":
+        return math.inf
+    with device.active():
+        free, _ = device.xp.cuda.Device(device.index).mem_info
+        return float(free + device.xp.get_default_memory_pool().free_bytes())
+
+
 def to_host(array: Array) -> Array:
     """`array` as a NumPy array: itself if it is one, else a copy, for which the device finishes its work first.
 
     Raises DeviceError where that work has failed.
     """
-    if xp_of(array) is numpy:
+    if is_on_host(array):
         return array
     with Device("cuda", array.device.id).active():
         return array.get()

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import Array, to_host
+from xpnn.backend import Array, free_memory, is_on_host, to_device, to_host
 from xpnn.errors import DataError
 from xpnn.losses import SCRATCH
 from xpnn.network import MLP
 from xpnn.samples import Samples
+
+SHARE = 0.7  # of a device's free memory that samples may take: buffers and the order of the rows need some too
+COPIES = 5  # of the parameters that a run makes: gradient, an optimizer's two, an average, how the epoch began
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,27 @@ class Evaluation:
 
 
 def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Samples:
-    """The samples on the net's device, checked. Raises DataError if they don't fit the net or are none."""
+    """The samples checked, and on the net's device, or on the host where they are and the device has no room for them.
+
+    Raises DataError if they don't fit the net or are none.
+    """
     samples = Samples.of(samples)
     if samples.targets is None or not len(samples):
         problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
         raise DataError(problem.format(purpose))
     if samples.weights is not None and not samples.weights.any():
         raise DataError(f"the weights are all 0: there are no rows to {purpose} that count")
-    return Samples(net.place_inputs(samples.inputs), net.place_targets(samples.targets), samples.weights)
+    inputs, targets = net.checked_inputs(samples.inputs), net.checked_targets(samples.targets)
+    if is_on_host(inputs) and not _has_room(net, inputs, targets, samples.weights):
+        return Samples(inputs, to_host(targets), samples.weights)
+    return Samples(to_device(inputs, net.device), to_device(targets, net.device), samples.weights)
+
+
+def _has_room(net: MLP, inputs: Array, targets: Array, weights: Array | None) -> bool:
+    """Whether the net's device can hold these beside what a run of the net needs."""
+    of_weights = 0 if weights is None else len(inputs) * net.parameters.itemsize
+    room = SHARE * (free_memory(net.device) - COPIES * net.parameters.nbytes)
+    return bool(inputs.nbytes + targets.nbytes + of_weights <= room)
 
 
 def evaluate(net: MLP, samples: Samples | tuple[Any, Any]) -> Evaluation:
@@ -101,7 +117,8 @@ def measure(net: MLP, samples: Samples) -> Evaluation:
         total, counted = 0.0, 0.0
         for start in range(0, len(samples), net.chunk_rows):
             chunk = slice(start, start + net.chunk_rows)
-            y, t = net.outputs(samples.inputs[chunk]), targets[chunk]
+            x, t = (to_device(part[chunk], net.device) for part in (samples.inputs, targets))
+            y = net.outputs(x)
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))
             else:

@@ -8,7 +8,18 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
-from xpnn.backend import Array, ArrayModule, Device, all_finite, as_array, as_floats, to_device, to_host, xp_of
+from xpnn.backend import (
+    Array,
+    ArrayModule,
+    Device,
+    all_finite,
+    as_array,
+    as_floats,
+    is_on_host,
+    to_device,
+    to_host,
+    xp_of,
+)
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
@@ -226,15 +237,20 @@ class MLP:
             return self.query(inputs).argmax(axis=-1)
 
     def place_inputs(self, inputs: Array) -> Array:
-        """Check inputs (n, n_in) and bring them to the device: uint8 pixels, or floats of the net's dtype.
+        """`checked_inputs` on the net's device."""
+        return to_device(self.checked_inputs(inputs), self.device)
 
-        With a `standardization` these are (value - mean) / deviation, computed in float64.
+    def checked_inputs(self, inputs: Array) -> Array:
+        """Inputs (n, n_in) as the net uses them: uint8 pixels, or floats of its dtype. Arrays of the host stay there.
+
+        With a `standardization` the floats are (value - mean) / deviation, computed in float64.
+        Raises DataError for what is no such thing, TypeError for a CUDA array where the net is on the CPU.
         """
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
             raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
         if inputs.dtype.kind not in "biuf":
             raise DataError(f"inputs must be numbers, not {inputs.dtype}")
-        inputs = to_device(inputs, self.device)
+        inputs = self._here(inputs)
         if inputs.dtype == "uint8":
             return inputs.astype("uint8", order="C", copy=False)  # or each step's `take` would copy all rows first
         if self.standardization is not None:
@@ -250,7 +266,14 @@ class MLP:
         return inputs.astype("uint8", order="C")
 
     def place_targets(self, targets: Array) -> Array:
-        """Check targets and bring them to the device: int64 labels (n,), or floats (n, n_out)."""
+        """`checked_targets` on the net's device."""
+        return to_device(self.checked_targets(targets), self.device)
+
+    def checked_targets(self, targets: Array) -> Array:
+        """Targets as the net uses them: int64 labels (n,), or floats (n, n_out). Arrays of the host stay there.
+
+        Raises as `checked_inputs` does.
+        """
         n_out = self.sizes[-1]
         if n_out == 1 and targets.ndim == 1:
             targets = targets[:, None]
@@ -260,7 +283,7 @@ class MLP:
                 f"targets of shape {targets.shape} and type {targets.dtype} don't fit {n_out} outputs: give "
                 f"whole-number labels (n,), or floats (n, {n_out})"
             )
-        targets = to_device(targets, self.device)
+        targets = self._here(targets)
         if not is_labels:
             targets = _finite(as_floats(targets, self.dtype), "targets")
             check_probabilities(targets, self.loss)
@@ -269,6 +292,10 @@ class MLP:
         if low < 0 or high >= n_out:
             raise DataError(f"labels must lie in 0-{n_out - 1}, one an output, not {low} to {high}")
         return targets.astype("int64", order="C", copy=False)
+
+    def _here(self, array: Array) -> Array:
+        """A CUDA array on the net's own device, where it can be worked on; an array of the host as it is."""
+        return array if is_on_host(array) else to_device(array, self.device)
 
     def __repr__(self) -> str:
         hidden = self.hidden[0] if len(set(self.hidden)) == 1 else list(self.hidden)

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from xpnn.backend import Array
 from xpnn.errors import DivergenceError
 from xpnn.evaluation import placed
+from xpnn.fast import step_over
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import Schedule
-from xpnn.steps import ReferenceStep
+from xpnn.steps import ReferenceStep, Step
 from xpnn.training import placed_weights, shuffled_order, update_table
 
 EXPLODED = 4.0  # times the least loss: there the sweep ends, if the loss is above the first one too
@@ -98,10 +99,10 @@ def find_learning_rate(
             "label_smoothing": label_smoothing,
             "seed": seed,
         }
-        step = ReferenceStep(copy, made, rows.inputs, rows.targets, batch_size, **settings)
+        step = step_over(ReferenceStep, copy, made, rows.inputs, rows.targets, batch_size, **settings)
         table = update_table(made, np.arange(steps, dtype=np.float64), rates)
         step.begin_epoch(0, copy.xp.asarray(table, dtype=copy.dtype))
-        losses = _sweep(copy, step, steps, seed, progress)
+        losses = _sweep(step, len(rows), steps, seed, progress)
     if len(losses) < 5:
         raise DivergenceError(
             f"the loss is no finite number from a learning rate of {least:g} on: scale the inputs to about -1 to 1, or "
@@ -112,13 +113,11 @@ def find_learning_rate(
     return RangeTest(rates, losses, smoothed, _suggest(rates, smoothed), diverged=len(losses) < steps)
 
 
-def _sweep(
-    net: MLP, step: ReferenceStep, steps: int, seed: int, progress: Callable[[int], None] | None
-) -> NDArray[np.float64]:
-    """The losses of the steps, up to where they explode."""
+def _sweep(step: Step, n: int, steps: int, seed: int, progress: Callable[[int], None] | None) -> NDArray[np.float64]:
+    """The losses of the steps over n rows, up to where they explode."""
     losses: list[float] = []
     before, average, best = 0.0, 0.0, math.inf
-    for rows in _batches(net, len(step.inputs), step.rows, seed):
+    for rows in _batches(step, n, seed):
         step(rows)
         total = step.totals()[0]
         if not math.isfinite(total):
@@ -135,12 +134,12 @@ def _sweep(
     return np.array(losses)
 
 
-def _batches(net: MLP, n: int, rows: int, seed: int) -> Iterator[Array]:
+def _batches(step: Step, n: int, seed: int) -> Iterator[Array]:
     """Row numbers for batch after batch, in epochs without end."""
     for epoch in itertools.count(1):
-        order = shuffled_order(net, n, seed, epoch)
-        for start in range(0, n, rows):
-            yield order[start : start + rows]
+        order = shuffled_order(step.rows_xp, n, seed, epoch)
+        for start in range(0, n, step.rows):
+            yield order[start : start + step.rows]
 
 
 def _smooth(losses: NDArray[np.float64], width: int) -> NDArray[np.float64]:

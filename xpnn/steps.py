@@ -1,9 +1,10 @@
 """The train step: one batch in, one update of the parameters. This is the algorithm, written once.
 
-A step is called with row numbers (on the device) and keeps three attributes that the training loop reads:
+A step is called with row numbers and keeps four attributes that the training loop reads:
 
     name      for the record of the epoch
     rows      how many row numbers it wants at a time
+    rows_xp   the array module of these: the net's, where the rows are on its device
     updates   how many updates of the parameters it makes of them
 
 The step below is the reference: rows = batch_size, updates = 1. A faster one (in `xpnn.fast`) may take more
@@ -21,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 from xpnn.activations import Activation, saved_for
 from xpnn.averaging import ParameterAverage
-from xpnn.backend import Array, take, xp_of
+from xpnn.backend import Array, ArrayModule, take, xp_of
 from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP
@@ -33,9 +34,13 @@ from xpnn.scaling import scale_pixels
 class Step(Protocol):
     """What the training loop knows of a step."""
 
-    name: str
     rows: int
+    rows_xp: ArrayModule
     updates: int
+
+    @property
+    def name(self) -> str:
+        """For the record of the epoch."""
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """Start an epoch whose first update is number `first` of the run, from 0; totals are 0.
@@ -44,7 +49,7 @@ class Step(Protocol):
         """
 
     def __call__(self, rows: Array) -> None:
-        """Learn from these rows, int64 (n,), n <= self.rows."""
+        """Learn from these rows, int64 (n,) of `rows_xp`, n <= self.rows."""
 
     def totals(self) -> tuple[float, int | None]:
         """(sum of the rows' losses, number of hits, None without labels) since begin_epoch. Waits for the device.
@@ -91,6 +96,11 @@ class Buffers(NamedTuple):
         return cut._replace(deltas=cut.errors) if self.deltas is self.errors else cut
 
 
+def mean_weight(weights: Array | None) -> float:
+    """Of weights (n, 1), summed in float64; 1 where there are none. Waits for the device."""
+    return 1.0 if weights is None else float(weights.astype("float64").sum()) / len(weights)
+
+
 class ReferenceStep:
     """Gather a batch, forward, loss, backward, update.
 
@@ -124,7 +134,7 @@ class ReferenceStep:
         label_smoothing: float = 0.0,
         seed: int = 0,
     ) -> None:
-        xp = xp_of(net.parameters, inputs, targets)
+        self.rows_xp = xp = xp_of(net.parameters, inputs, targets)
         self.net, self.optimizer, self.inputs, self.targets = net, optimizer, inputs, targets
         self.error_rule = error_rule
         self.loss_function = net.loss_function
@@ -132,7 +142,7 @@ class ReferenceStep:
         if targets.ndim > 1:
             self.targets = smoothed(targets, self.loss_function, label_smoothing)
         self.weights = weights
-        self.mean_weight = 1.0 if weights is None else float(weights.astype("float64").sum()) / len(weights)
+        self.mean_weight = mean_weight(weights)
         self.rows = min(batch_size, len(inputs))
         self.activations = net.activations
         self.backward_activations: list[Activation | None] = list(net.activations)

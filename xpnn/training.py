@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.averaging import mixes
-from xpnn.backend import Array, as_floats
+from xpnn.backend import Array, ArrayModule, as_floats, is_on_host
 from xpnn.errors import DataError, DeviceError, DivergenceError
 from xpnn.evaluation import Evaluation, measure, placed
-from xpnn.fast import chosen_step
+from xpnn.fast import chosen_step, step_over
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, adam
@@ -119,8 +119,10 @@ def train(
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
         n, updates = len(samples), math.ceil(len(samples) / batch_size)
+        made: Callable[..., ReferenceStep]
         made = partial(chosen_step, epochs, say or _silent, precision=precision) if fast else ReferenceStep
-        step = made(
+        step = step_over(
+            made,
             net,
             chosen,
             samples.inputs,
@@ -144,7 +146,7 @@ def train(
                 rates = factor * chosen.schedule(steps)
                 table = update_table(chosen, steps, rates, average_decay)
                 step.begin_epoch(first, net.xp.asarray(as_floats(table, net.dtype)))
-                _run_epoch(step, shuffled_order(net, n, seed if shuffle else None, number), number, progress)
+                _run_epoch(step, shuffled_order(step.rows_xp, n, seed if shuffle else None, number), number, progress)
                 step.end_epoch()
                 loss, hits = step.totals()
                 seconds = time.perf_counter() - started
@@ -255,7 +257,9 @@ def _run_epoch(step: Step, order: Array, number: int, progress: Callable[[Progre
 
 
 def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[float] | None) -> Array | None:
-    """(n, 1) on the net's device: how much each row counts (see `xpnn.samples.row_weights`); None: all the same.
+    """(n, 1): how much each row counts (see `xpnn.samples.row_weights`); None: all the same.
+
+    They are of the net's dtype and where the inputs of `samples` are, which `xpnn.evaluation.placed` gave.
 
     Raises DataError for weights that the net's dtype can't hold.
     """
@@ -267,12 +271,12 @@ def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[floa
         raise DataError(
             f"the weights, up to {weights.max():.3g}, are too large or too small for {net.dtype}: scale them"
         )
-    return net.xp.asarray(placed)
+    return placed if is_on_host(samples.inputs) else net.xp.asarray(placed)
 
 
-def shuffled_order(net: MLP, n: int, seed: int | None, epoch: int) -> Array:
-    """(n,) int64 on the net's device: an epoch's row numbers, as `shuffled`; without a seed in the order given."""
-    return net.xp.arange(n, dtype="int64") if seed is None else shuffled(net.xp, n, seed, epoch)
+def shuffled_order(xp: ArrayModule, n: int, seed: int | None, epoch: int) -> Array:
+    """(n,) int64, an array of `xp`: an epoch's row numbers, as `shuffled`; without a seed in the order given."""
+    return xp.arange(n, dtype="int64") if seed is None else shuffled(xp, n, seed, epoch)
 
 
 def update_table(

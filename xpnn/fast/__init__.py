@@ -10,14 +10,31 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from xpnn.backend import Array
+from xpnn.backend import Array, xp_of
 from xpnn.failures import first_line, is_compilers, is_of_card
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE
-from xpnn.steps import ReferenceStep
+from xpnn.steps import ReferenceStep, Step
+
+
+def step_over(
+    make: Callable[..., ReferenceStep],
+    net: MLP,
+    optimizer: Optimizer,
+    inputs: Array,
+    targets: Array,
+    batch_size: int,
+    **options: Any,
+) -> Step:
+    """What `make` makes of the rest; for rows that `placed` left on the host, a step that brings them to it."""
+    if xp_of(inputs) is net.xp:
+        return make(net, optimizer, inputs, targets, batch_size, **options)
+    from xpnn.fast.streamed import StreamedStep
+
+    return StreamedStep(make, net, optimizer, inputs, targets, batch_size, **options)
 
 
 def chosen_step(
