@@ -38,6 +38,14 @@ def nvidia_smi(*options: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
+def cupy_for_the_driver() -> str:
+    """The CuPy for the driver's CUDA, with CUDA's libraries from PyPI."""
+    version = re.search(r"CUDA Version: (\d+)", nvidia_smi())
+    extra = "cuda13x" if version and int(version[1]) >= 13 else "cuda12x"
+    (cupy,) = PYPROJECT["project"]["optional-dependencies"][extra]
+    return str(cupy).replace(">=", "[ctk]>=")
+
+
 def install(session: nox.Session, *more: str) -> None:
     """Install the test tools, `more`, and the wheel that is built from the tree: never the tree itself."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "test"), *DEPENDENCIES, *more)
@@ -104,10 +112,7 @@ def jit(session: nox.Session) -> None:
 @nox.session(default=gpu_is_here())
 def tests_cuda(session: nox.Session) -> None:
     """Run the tests on the GPU, with the CuPy for its driver and CUDA's libraries from PyPI."""
-    version = re.search(r"CUDA Version: (\d+)", nvidia_smi())
-    extra = "cuda13x" if version and int(version[1]) >= 13 else "cuda12x"
-    (cupy,) = PYPROJECT["project"]["optional-dependencies"][extra]
-    install(session, cupy.replace(">=", "[ctk]>="))
+    install(session, cupy_for_the_driver())
     run_pytest(session, "cuda")
 
 
@@ -122,3 +127,14 @@ def bench(session: nox.Session) -> None:
     compiled = PYPROJECT["project"]["optional-dependencies"]["jit"]
     install(session, *nox.project.dependency_groups(PYPROJECT, *groups), *compiled)
     session.run("python", "benchmarks/cpu.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_gpu(session: nox.Session) -> None:
+    """Time the GPU beside PyTorch and JAX, in eight minutes after the installation; `-- --quick` for a few cases."""
+    cupy = cupy_for_the_driver()
+    cuda = "cuda13" if "cuda13x" in cupy else "cuda12"
+    (jax, _) = nox.project.dependency_groups(PYPROJECT, "bench-jax")
+    pytorch = nox.project.dependency_groups(PYPROJECT, "bench-pytorch")  # PyPI's for Linux is the one for CUDA
+    install(session, cupy, *pytorch, jax.replace("==", f"[{cuda}]=="))
+    session.run("python", "benchmarks/gpu.py", *session.posargs)

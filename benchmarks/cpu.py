@@ -15,20 +15,18 @@ gives the ratio of each framework's time to xpnn's in that round. Tables go to s
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from suite import report
-from suite.cases import Case, all_cases, parse_case, quick_cases
+from suite.cases import PRECISIONS, Case, all_cases, parse_case, quick_cases
 from suite.data import write_rows
 from suite.frameworks import FRAMEWORKS, Framework, PeerError, Processes, why_missing
+from suite.machine import machine, say
 from suite.memory import measure_memory
 from suite.rounds import Settings, run_case
 from suite.textbook import run_textbook
@@ -45,7 +43,10 @@ PARTS = ("cases", "memory", "textbook")
 
 def case_argument(text: str) -> Case:
     try:
-        return parse_case(text)
+        case = parse_case(text)
+        if case.precision != PRECISIONS[0]:
+            raise ValueError(f"{case.precision} is of a GPU; see benchmarks/gpu.py")
+        return case
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -68,10 +69,6 @@ def parse_arguments() -> argparse.Namespace:
     arguments.part = arguments.part or (["cases"] if arguments.case else PARTS)
     arguments.case = arguments.case or (quick_cases() if arguments.quick else all_cases())
     return arguments
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def chosen_frameworks(names: list[str] | None) -> list[Framework]:
@@ -107,27 +104,14 @@ def run_cases(
         processes.close()
 
 
+def kernels() -> dict[str, str]:
+    """The variables that fetter one library's kernels and no other's: they make the comparison unfair."""
+    return {name: os.environ[name] for name in sorted(KERNEL_VARIABLES & os.environ.keys())}
+
+
 def warn_of_kernels() -> None:
-    """What fetters one library's kernels and no other's makes the comparison unfair."""
-    for name in sorted(KERNEL_VARIABLES & os.environ.keys()):
-        say(f"warning: {name}={os.environ[name]} binds one library alone; without it: env -u {name} python ...")
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on, beside the code."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "date": datetime.date.today().isoformat(),
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "python": platform.python_version(),
-        "load_at_start": load,
-        **{name: os.environ[name] for name in sorted(KERNEL_VARIABLES & os.environ.keys())},
-    }
+    for name, value in kernels().items():
+        say(f"warning: {name}={value} binds one library alone; without it: env -u {name} python ...")
 
 
 def measure(arguments: argparse.Namespace, folder: Path, results: dict[str, Any]) -> None:
@@ -172,7 +156,7 @@ def print_results(results: dict[str, Any], arguments: argparse.Namespace) -> Non
 
 def main() -> None:
     arguments = parse_arguments()
-    results: dict[str, Any] = {"machine": machine(), "data": {}}
+    results: dict[str, Any] = {"machine": machine() | kernels(), "data": {}}
     try:
         with tempfile.TemporaryDirectory(prefix="xpnn-bench-") as folder:
             measure(arguments, Path(folder), results)

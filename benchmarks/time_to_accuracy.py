@@ -52,7 +52,7 @@ def run(framework: Framework, settings: Settings, threads: int, limit: float) ->
     command = [sys.executable, "-m", "suite.accuracy", framework.peer, json.dumps(asdict(settings))]
     started, accuracies, seconds = time.perf_counter(), [], None
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(threads), stdout=-1, stderr=subprocess.DEVNULL, text=True
+        command, cwd=ROOT, env=environment(threads, settings.device), stdout=-1, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     with process:

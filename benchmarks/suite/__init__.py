@@ -1,4 +1,4 @@
-"""The CPU benchmark suite that `benchmarks/cpu.py` runs.
+"""The benchmark suite that `benchmarks/cpu.py` and `benchmarks/gpu.py` run.
 
 In reading order:
 
@@ -13,4 +13,12 @@ In reading order:
     memory      what a framework's process needs
     textbook    five epochs of the textbooks' first network, with the reading of the file
     report      tables
+    machine     what the figures depend on, beside the code
+
+and for the GPU alone
+
+    contestants  who takes part, in which case, and what xpnn is to reach beside them
+    gpu_rounds   check, warm-up and rounds, within a time limit
+    gpu_starts   the start of a process, and the time to 98 %
+    gpu_report   tables
 """

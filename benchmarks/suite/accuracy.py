@@ -30,6 +30,7 @@ class Settings:
     schedule: str
     epochs: int
     seed: int = 0
+    device: str = "cpu"
 
     def rates(self, steps: Any, steps_an_epoch: int) -> NDArray[np.float64]:
         """The rate of each of these steps, numbered from 0 on through the run."""

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,10 @@ DEFAULT_THREADS, ONE_THREAD = 0, 1
 
 @dataclass(frozen=True)
 class Framework:
-    """kinds: the optimizers and questions that it takes part in; needs: the modules that it imports."""
+    """kinds: the optimizers and questions that it takes part in; needs: the modules that it imports.
+
+    process: whose process it shares, which has one name for all that do; "": it has its own.
+    """
 
     name: str
     peer: str
@@ -28,6 +33,7 @@ class Framework:
     variant: str = ""
     checked: bool = True
     uncorrected_epsilon: bool = False  # see `suite.reference.expected`
+    process: str = ""
 
     def takes(self, case: Case) -> bool:
         if self.peer == "gemms" and case.batch == 1 and (case.optimizer == "adam" or len(case.sizes) > 3):
@@ -66,15 +72,31 @@ class PeerError(Exception):
 
 
 class Process:
-    """One framework's process, kept alive."""
+    """One framework's process, kept alive. An answer that isn't there in `patience` seconds is its end."""
 
-    def __init__(self, framework: Framework, threads: int, folder: Path) -> None:
-        self.name = f"{framework.name} at {'its default' if threads == DEFAULT_THREADS else threads} threads"
-        self.log = folder / f"{framework.name}-{threads}.log"
-        command = [sys.executable, "-m", "suite.worker", framework.peer, str(folder), str(threads), framework.variant]
+    def __init__(
+        self,
+        framework: Framework,
+        threads: int,
+        folder: Path,
+        device: str = "cpu",
+        patience: float | None = None,
+        **variables: str,
+    ) -> None:
+        shared = framework.process or framework.name
+        self.name = f"{shared} at {'its default' if threads == DEFAULT_THREADS else threads} threads"
+        self.log = folder / f"{shared}-{threads}.log"
+        self.patience = patience
+        command = [sys.executable, "-m", "suite.worker", framework.peer, str(folder), str(threads)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(threads), stdin=-1, stdout=-1, stderr=log, text=True
+                command,
+                cwd=ROOT,
+                env=environment(threads, device) | variables,
+                stdin=-1,
+                stdout=-1,
+                stderr=log,
+                text=True,
             )
         try:
             self.version = self._read()["version"]
@@ -85,6 +107,8 @@ class Process:
     def ask(self, what: str, **details: Any) -> dict[str, Any]:
         """One order and its answer. Raises PeerError."""
         assert self.process.stdin is not None
+        if self.process.stdin.closed:
+            raise PeerError(f"{self.name} has ended")
         try:
             self.process.stdin.write(json.dumps({"do": what, **details}) + "\n")
             self.process.stdin.flush()
@@ -94,7 +118,13 @@ class Process:
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
+        started, guard = time.monotonic(), threading.Timer(self.patience or 0, self.process.kill)
+        if self.patience is not None:
+            guard.start()
         line = self.process.stdout.readline()
+        guard.cancel()
+        if not line and self.patience is not None and time.monotonic() > started + self.patience:
+            raise PeerError(f"{self.name} was ended: no answer in {self.patience:.0f} s")
         if not line:
             said = self.log.read_text(errors="replace").strip().splitlines()
             raise PeerError(f"{self.name} ended: {said[-1] if said else 'without a word'}")
@@ -102,6 +132,10 @@ class Process:
         if "error" in answer:
             raise PeerError(f"{self.name}: {answer['error']}")
         return answer
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -115,11 +149,40 @@ class Process:
         self.process.stdout.close()
 
 
-def environment(threads: int) -> dict[str, str]:
-    """What tells every library how many threads to take; the default leaves that to them."""
+@dataclass
+class Seat:
+    """A framework's place in a process, which it may share."""
+
+    framework: Framework
+    process: Process
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        return f"{self.framework.name} at {self.process.name.partition(' at ')[2]}"
+
+    @property
+    def log(self) -> Path:
+        return self.process.log
+
+    def ask(self, what: str, **details: Any) -> dict[str, Any]:
+        """See `Process.ask`."""
+        if what == "prepare":
+            details["device"] = self.device
+        return self.process.ask(what, variant=self.framework.variant, **details)
+
+
+def environment(threads: int, device: str = "cpu") -> dict[str, str]:
+    """What tells every library how many threads to take; the default leaves that to them.
+
+    JAX must neither take another device in silence nor all of a GPU's memory; whether a product is of TF32 is for each
+    case to say.
+    """
     libraries = ("OPENBLAS", "OMP", "MKL", "NUMBA", "VECLIB")
     names = [*(f"{name}{'_MAXIMUM' if name == 'VECLIB' else '_NUM'}_THREADS" for name in libraries), "NPROC"]
-    kept = {name: value for name, value in os.environ.items() if name not in names}
+    dropped = {"CUPY_TF32", "NVIDIA_TF32_OVERRIDE", *names}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept |= {"JAX_PLATFORMS": device, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if threads == DEFAULT_THREADS:
         return kept
     xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
@@ -129,19 +192,22 @@ def environment(threads: int) -> dict[str, str]:
 class Processes:
     """Each framework's process for each number of threads, started when it is first wanted."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, device: str = "cpu", patience: float | None = None) -> None:
+        self.folder, self.device, self.patience = folder, device, patience
         self.started: dict[tuple[str, int], Process] = {}
 
-    def get(self, framework: Framework, threads: int) -> Process:
+    def get(self, framework: Framework, threads: int) -> Seat:
         """Raises PeerError if it can't be started."""
-        key = framework.name, threads
+        key = framework.process or framework.name, threads
+        if key in self.started and self.started[key].has_ended:
+            self.started.pop(key).close()
         if key not in self.started:
-            self.started[key] = Process(framework, threads, self.folder)
-        return self.started[key]
+            self.started[key] = Process(framework, threads, self.folder, self.device, self.patience)
+        self.started[key].patience = self.patience
+        return Seat(framework, self.started[key], self.device)
 
     def drop(self, name: str) -> None:
-        """Close a framework's processes."""
+        """Close the processes of that name."""
         for key in [key for key in self.started if key[0] == name]:
             self.started.pop(key).close()
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from suite.cases import EPOCH_ROWS, parse_case
-from suite.frameworks import DEFAULT_THREADS, Framework, PeerError, Process
+from suite.cases import parse_case
+from suite.frameworks import DEFAULT_THREADS, Framework, PeerError, Process, Seat
 
 CASE = parse_case("784-200-10 b128 adam")
 
@@ -30,8 +30,9 @@ def measure(framework: Framework, folder: Path) -> dict[str, Any]:
     """Bytes: before the data, at most, and for xpnn what a warm step takes. Raises PeerError."""
     process = Process(framework, DEFAULT_THREADS, folder)
     try:
-        process.ask("prepare", case=str(CASE))
-        process.ask("time", units=EPOCH_ROWS // CASE.batch)
+        seat = Seat(framework, process)
+        seat.ask("prepare", case=str(CASE))
+        seat.ask("time", units=CASE.epoch_steps)
         row = process.ask("memory")
         if framework.name == "xpnn":
             row["warm_step"] = process.ask("call", name="warm_step_memory", case=str(CASE))["bytes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,43 @@ from suite.data import SCALE, SEED_HIGH, SEED_LOW, SEED_OFFSET, SEED_SCALE, init
 
 Arrays = list[NDArray[Any]]
 CHECK_STEPS = 50
-MOST_ERROR = 1e-4  # in float32, of the weights after CHECK_STEPS, relative to their norm
+MOST_ERROR = {"float32": 1e-4, "tf32": 1e-2}  # of the weights after CHECK_STEPS, relative to their norm
+MOST_OPERATIONS = 5e12  # of a check, in float64 on the CPU: some ten seconds
 BETA1, BETA2, EPSILON, MOMENTUM = 0.9, 0.999, 1e-8, 0.9
 DRAWS = (1, 2, 3)  # seeds of initial weights: see `suite.rounds.checked`
 
 
-def expected(
-    case: Case, inputs: NDArray[np.uint8], labels: NDArray[np.int64], uncorrected_epsilon: bool, draw: int
-) -> Arrays:
-    """The weights after CHECK_STEPS batches of the rows in their order; of a question, the probabilities.
+def check_plan(case: Case, least: int = CHECK_STEPS) -> tuple[int, int]:
+    """(steps a pass, passes) of a check of at least so many steps, or of as many as float64 has the time for."""
+    steps = min(least, case.epoch_steps)
+    operations = 6 * steps * case.batch * sum(a * b for a, b in pairwise(case.sizes))
+    return steps, max(1, min(-(-least // steps), int(MOST_OPERATIONS // operations)))
 
+
+def expected(
+    case: Case,
+    inputs: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    uncorrected_epsilon: bool,
+    draw: int,
+    plan: tuple[int, int] | None = None,
+    rate_factor: float = 1.0,
+) -> Arrays:
+    """The weights after `plan`'s passes over the first batches in their order; of a question, the probabilities.
+
+    plan: (steps a pass, passes), see `check_plan`; rate_factor: of the case's rate.
     uncorrected_epsilon: Adam in the quicker order of its paper's section 2, where epsilon is not corrected as v is.
     """
     weights = [part.astype(np.float64) for part in initial_weights(case, draw)]
     if case.is_query:
         return [forward(weights, inputs[: case.batch] * SCALE)[-1]]
-    rows = CHECK_STEPS * case.batch
+    steps, passes = plan or check_plan(case)
+    rows = steps * case.batch
     if case.optimizer == "seed":
         train_textbook(weights, inputs[:rows], labels[:rows], case)
     else:
-        train(weights, inputs[:rows], labels[:rows], case, uncorrected_epsilon)
+        rate = case.rate * rate_factor
+        train(weights, inputs[:rows], labels[:rows], case, passes, rate, uncorrected_epsilon)
     return weights
 
 
@@ -56,10 +74,16 @@ def gradient(weights: Arrays, x: NDArray[Any], labels: NDArray[np.int64]) -> Arr
 
 
 def train(
-    weights: Arrays, inputs: NDArray[np.uint8], labels: NDArray[np.int64], case: Case, uncorrected_epsilon: bool
+    weights: Arrays,
+    inputs: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    case: Case,
+    passes: int,
+    rate: float,
+    uncorrected_epsilon: bool,
 ) -> None:
     first, second = [np.zeros_like(W) for W in weights], [np.zeros_like(W) for W in weights]
-    for t, start in enumerate(range(0, len(inputs), case.batch), 1):
+    for t, start in enumerate([*range(0, len(inputs), case.batch)] * passes, 1):
         batch = slice(start, start + case.batch)
         gradients = gradient(weights, inputs[batch] * SCALE, labels[batch])
         for i, g in enumerate(gradients):
@@ -68,10 +92,10 @@ def train(
                 second[i] += (1 - BETA2) * (g**2 - second[i])
                 m, v = first[i] / (1 - BETA1**t), second[i] / (1 - BETA2**t)
                 epsilon = EPSILON / (1 - BETA2**t) ** 0.5 if uncorrected_epsilon else EPSILON
-                weights[i] -= case.rate * m / (np.sqrt(v) + epsilon)
+                weights[i] -= rate * m / (np.sqrt(v) + epsilon)
             else:
                 first[i] = (MOMENTUM if case.optimizer == "momentum" else 0) * first[i] + g
-                weights[i] -= case.rate * first[i]
+                weights[i] -= rate * first[i]
 
 
 def train_textbook(weights: Arrays, inputs: NDArray[np.uint8], labels: NDArray[np.int64], case: Case) -> None:

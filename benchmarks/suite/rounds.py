@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -13,11 +14,12 @@ import numpy as np
 
 from suite.cases import EPOCH_ROWS, Case
 from suite.data import read_rows
-from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, Process, Processes
-from suite.reference import DRAWS, MOST_ERROR, expected, relative_error
+from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, Processes, Seat
+from suite.reference import CHECK_STEPS, DRAWS, MOST_ERROR, check_plan, expected, relative_error
 
 WEIGHED = "xpnn"  # whose ratio to all others is told
 REST = 0.3  # seconds before a timing: threads of the process that was timed before spin on for a while
+FEWEST = 3  # rounds, however late it is
 FAR_BEHIND = 1.5  # times the better trial: trials are short, so what is nearer than that takes part in the rounds
 
 
@@ -36,7 +38,7 @@ class Entry:
 
     framework: str
     threads: int = DEFAULT_THREADS
-    process: Process | None = None
+    process: Seat | None = None
     units: int = 1
     trial: float = 0.0  # seconds a unit when it was tried out
     path: str = ""
@@ -44,6 +46,7 @@ class Entry:
     error: float | None = None
     times: list[float] = field(default_factory=list)  # seconds a unit in each round
     cores: list[float] = field(default_factory=list)  # that were busy, of all threads
+    passes: int = 0  # that go on where the ones before ended; 0: units from the initial weights
 
 
 def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, settings: Settings) -> dict[str, Any]:
@@ -52,8 +55,8 @@ def run_case(case: Case, frameworks: Iterable[Framework], processes: Processes, 
     rows = read_rows(processes.folder, case.sizes[0], mmap=True)
 
     @cache
-    def wanted(uncorrected_epsilon: bool, draw: int) -> Any:
-        return expected(case, *rows, uncorrected_epsilon, draw)
+    def wanted(uncorrected_epsilon: bool, draw: int, plan: tuple[int, int], rate_factor: float) -> Any:
+        return expected(case, *rows, uncorrected_epsilon, draw, plan, rate_factor)
 
     running: list[Entry] = []
     failed: list[Entry] = []
@@ -90,31 +93,38 @@ def candidates(case: Case, framework: Framework, processes: Processes, settings:
     return [entry for entry in found if entry.trial <= FAR_BEHIND * best]
 
 
-def checked(case: Case, framework: Framework, process: Process, settings: Settings, wanted: Any) -> float | None:
+def checked(
+    case: Case, framework: Framework, process: Seat, settings: Settings, wanted: Any, least: int = CHECK_STEPS
+) -> float | None:
     """Prepare the process for the case; its relative error beside float64, None for what isn't checked.
 
     Rarely, rounding decides whether a ReLU is on for a row; where its unit has no other row, Adam makes a whole step of
     the difference. So a framework is right if it agrees with float64 from one of the DRAWS of initial weights; one with
-    a wrong rate never does. Raises PeerError for one that is wrong.
+    a wrong rate never does.
+
+    least: for how many steps. Where these are more than CHECK_STEPS the rate is as much smaller, here and in what is
+    timed then: rounding grows with the way that the weights go, and time doesn't depend on the rate.
+
+    Raises PeerError for one that is wrong.
     """
-    path, errors = process.log.with_suffix(".npz"), []
+    slower = min(1.0, CHECK_STEPS / least)
+    path, errors, plan = process.log.with_suffix(".npz"), [], check_plan(case, least)
+    allowed = MOST_ERROR[case.precision]
     for draw in DRAWS:
-        factor = 1.01 if framework.name == settings.sabotage else 1.0
+        factor = slower * (1.01 if framework.name == settings.sabotage else 1.0)
         process.ask("prepare", case=str(case), rate_factor=factor, draw=draw)
         if not framework.checked:
             return None
-        process.ask("check", path=str(path))
+        process.ask("check", path=str(path), plan=plan)
         uncorrected = framework.uncorrected_epsilon and case.optimizer == "adam"
         with np.load(path) as file:
-            errors.append(relative_error([file[name] for name in file.files], wanted(uncorrected, draw)))
-        if errors[-1] < MOST_ERROR:
+            errors.append(relative_error([file[name] for name in file.files], wanted(uncorrected, draw, plan, slower)))
+        if errors[-1] < allowed:  # false for nan
             return errors[-1]
-    raise PeerError(
-        f"{process.name} is wrong: its error relative to float64 is {min(errors):.1e}, above {MOST_ERROR:g}"
-    )
+    raise PeerError(f"{process.name} is wrong: its error relative to float64 is {min(errors):.1e}, above {allowed:g}")
 
 
-def try_out(process: Process, seconds: float) -> tuple[int, float]:
+def try_out(process: Seat, seconds: float) -> tuple[int, float]:
     """(units that take about `seconds`, seconds a unit: the least of two trials of so many)."""
     units = 4
     for _ in range(8):
@@ -127,16 +137,24 @@ def try_out(process: Process, seconds: float) -> tuple[int, float]:
     return units, min(trial["seconds"] / trial["units"] for trial in trials)
 
 
-def take_rounds(running: Sequence[Entry], rounds: int) -> None:
-    """Every entry once a round, each round beginning with another one; who fails drops out."""
+def take_rounds(running: Sequence[Entry], rounds: int, rest: float = REST, until: float = math.inf) -> None:
+    """Every entry once a round, each round beginning with another one; who fails drops out.
+
+    until: no round but the first FEWEST begins after this moment of `time.monotonic`.
+    """
     for number in range(rounds):
+        if number >= FEWEST and time.monotonic() > until:
+            return
         first = number % max(1, len(running))
         for entry in [*running[first:], *running[:first]]:
             if entry.problem or entry.process is None:
                 continue
-            time.sleep(REST)
+            time.sleep(rest)
+            order = (
+                {"what": "go_on", "passes": entry.passes} if entry.passes else {"what": "time", "units": entry.units}
+            )
             try:
-                done = entry.process.ask("time", units=entry.units)
+                done = entry.process.ask(**order)
             except PeerError as error:
                 entry.problem, entry.times = str(error), []
                 continue

@@ -45,15 +45,15 @@ def updated(kind: str, epsilon: float, rate: Any, state: Any, gradient: Any) -> 
     return [W - rate * move for W, move in zip(weights, moves, strict=True)], first, second, count
 
 
-@partial(jax.jit, static_argnames=("kind", "epsilon"), donate_argnums=0)
-def learn(state: Any, x: Any, t: Any, order: Any, rates: Any, kind: str, epsilon: float) -> Any:
+@partial(jax.jit, static_argnames=("kind", "epsilon", "unroll"), donate_argnums=0)
+def learn(state: Any, x: Any, t: Any, order: Any, rates: Any, kind: str, epsilon: float, unroll: int = 1) -> Any:
     """One pass; order: (steps, batch) row numbers, rates: (steps,)."""
 
     def step(state: Any, now: Any) -> Any:
         rows, rate = now
         return updated(kind, epsilon, rate, state, jax.grad(loss)(state[0], x[rows], t[rows])), None
 
-    return jax.lax.scan(step, state, (order, rates))[0]
+    return jax.lax.scan(step, state, (order, rates), unroll=unroll)[0]
 
 
 def initial_state(weights: Any, kind: str) -> Any:
@@ -64,27 +64,34 @@ def initial_state(weights: Any, kind: str) -> Any:
 
 
 class Trainer:
-    path = "jit, scan"
+    """The variant "unroll K" unrolls K steps of the scan. On a GPU, JAX's default precision is TF32."""
 
     def __init__(self, task: Any) -> None:
         self.task = task
+        self.unroll = int(task.variant.removeprefix("unroll ") or 1)
+        self.path = f"jit, scan, unroll {self.unroll}" if task.variant else "jit, scan"
+        self.precision = "default" if task.case.precision == "tf32" or task.device == "cpu" else "highest"
         self.x, self.t = jnp.asarray(float_inputs(task.inputs)), jnp.asarray(task.labels)
         self.warm: set[int] = set()
 
     def start(self, steps: int, shuffle: bool) -> None:
         self.steps, self.shuffle, self.generator = steps, shuffle, np.random.default_rng(0)
         self.state = initial_state(self.task.weights, self.task.case.optimizer)
+        order = np.arange(steps * self.task.case.batch, dtype=np.int32)
+        self.order = jnp.asarray(order.reshape(steps, self.task.case.batch))
+        self.rates = jnp.full(steps, self.task.rate, dtype=jnp.float32)
         if steps not in self.warm:  # compile, untimed
             self.run()
             self.warm.add(steps)
             self.state = initial_state(self.task.weights, self.task.case.optimizer)
 
     def run(self) -> None:
-        n, batch = self.steps * self.task.case.batch, self.task.case.batch
-        order = self.generator.permutation(n) if self.shuffle else np.arange(n)
-        order = jnp.asarray(order.reshape(self.steps, batch).astype(np.int32))
-        rates = jnp.full(self.steps, self.task.rate, dtype=jnp.float32)
-        self.state = learn(self.state, self.x, self.t, order, rates, self.task.case.optimizer, EPSILON)
+        order = self.order
+        if self.shuffle:
+            order = self.generator.permutation(order.size).astype(np.int32).reshape(order.shape)
+        with jax.default_matmul_precision(self.precision):
+            kind = self.task.case.optimizer
+            self.state = learn(self.state, self.x, self.t, order, self.rates, kind, EPSILON, self.unroll)
         jax.block_until_ready(self.state)
 
     def result(self) -> list[Any]:
@@ -96,6 +103,8 @@ trainer = Trainer
 
 def accuracies(settings: Settings) -> Iterator[float]:
     """See `suite.accuracy`. The rows of an epoch that don't fill a batch are left out."""
+    if settings.device != "cpu":
+        jax.config.update("jax_default_matmul_precision", "highest")  # as the others; the default is TF32
     x, t, test_x, test_t = map(jnp.asarray, read_mnist())
     generator, batch = np.random.default_rng(settings.seed), settings.batch
     weights: list[Any] = []

@@ -1,4 +1,4 @@
-"""PyTorch, eager, with the fused optimizers."""
+"""PyTorch, eager, with the fused optimizers; on a GPU also compiled and in graphs: see `suite.peers.pytorch_graphs`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from suite.reference import EPSILON, MOMENTUM
 
 
 def version() -> str:
-    return f"PyTorch {torch.__version__}"
+    return f"PyTorch {torch.__version__}{f' for CUDA {torch.version.cuda}' if torch.version.cuda else ''}"
 
 
 def make_model(task: Any) -> Any:
@@ -29,12 +29,12 @@ def make_model(task: Any) -> Any:
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), task.weights, strict=True):
             parameter.copy_(torch.from_numpy(value))
-    return model
+    return model.to(task.device)
 
 
-def make_optimizer(parameters: Any, kind: str, rate: float) -> Any:
+def make_optimizer(parameters: Any, kind: str, rate: float, capturable: bool = False) -> Any:
     if kind == "adam":
-        return torch.optim.Adam(parameters, rate, eps=EPSILON, fused=True)
+        return torch.optim.Adam(parameters, rate, eps=EPSILON, fused=True, capturable=capturable)
     return torch.optim.SGD(parameters, rate, momentum=MOMENTUM if kind == "momentum" else 0.0, fused=True)
 
 
@@ -42,24 +42,36 @@ class Trainer:
     path = "eager, fused optimizer"
 
     def __init__(self, task: Any) -> None:
+        torch.set_float32_matmul_precision("high" if task.case.precision == "tf32" else "highest")
         self.task, self.loss = task, torch.nn.CrossEntropyLoss()
         self.x, self.t = torch.from_numpy(float_inputs(task.inputs)), torch.from_numpy(task.labels)
+        if task.device != "cpu":
+            self.x, self.t = self.x.to(task.device), self.t.to(task.device)
 
     def start(self, steps: int, shuffle: bool) -> None:
         self.n, self.shuffle = steps * self.task.case.batch, shuffle
+        self.order = torch.arange(self.n, device=self.task.device)
         self.model = make_model(self.task)
         self.optimizer = make_optimizer(self.model.parameters(), self.task.case.optimizer, self.task.rate)
 
     def run(self) -> None:
-        order = torch.randperm(self.n) if self.shuffle else torch.arange(self.n)
+        order = torch.randperm(self.n, device=self.task.device) if self.shuffle else self.order
         for rows in order.split(self.task.case.batch):
-            loss = self.loss(self.model(self.x[rows]), self.t[rows])
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+            self.step(rows)
+        self.wait()
+
+    def step(self, rows: Any) -> None:
+        loss = self.loss(self.model(self.x[rows]), self.t[rows])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def wait(self) -> None:
+        if self.task.device != "cpu":
+            torch.cuda.synchronize()
 
     def result(self) -> list[Any]:
-        return [parameter.detach().numpy() for parameter in self.model.parameters()]
+        return [parameter.detach().cpu().numpy() for parameter in self.model.parameters()]
 
 
 class Predictor:
@@ -84,17 +96,27 @@ class Predictor:
         return [self.outputs]
 
 
-trainer, predictor = Trainer, Predictor
+def trainer(task: Any) -> Trainer:
+    """Eager, or what the variant names: "compile", or "graph K" of K steps."""
+    if not task.variant:
+        return Trainer(task)
+    from suite.peers.pytorch_graphs import Compiled, Graphed
+
+    return Compiled(task) if task.variant == "compile" else Graphed(task, int(task.variant.removeprefix("graph ")))
+
+
+predictor = Predictor
 
 
 def accuracies(settings: Settings) -> Iterator[float]:
     """See `suite.accuracy`."""
     torch.manual_seed(settings.seed)
-    x, t, test_x, test_t = map(torch.from_numpy, read_mnist())
+    x, t, test_x, test_t = (torch.from_numpy(rows).to(settings.device) for rows in read_mnist())
     model = torch.nn.Sequential(torch.nn.Linear(*SIZES[:2]), torch.nn.ReLU(), torch.nn.Linear(*SIZES[1:]))
+    model = model.to(settings.device)
     optimizer, loss_of = torch.optim.Adam(model.parameters(), fused=True), torch.nn.CrossEntropyLoss()
     for epoch in range(settings.epochs):
-        batches = torch.randperm(len(x)).split(settings.batch)
+        batches = torch.randperm(len(x), device=settings.device).split(settings.batch)
         rates = settings.rates(np.arange(len(batches)) + epoch * len(batches), len(batches))
         for rows, rate in zip(batches, rates.tolist(), strict=True):
             optimizer.param_groups[0]["lr"] = rate

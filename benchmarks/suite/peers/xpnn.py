@@ -25,22 +25,45 @@ ENDLESS = 1 << 40  # epochs; the steps are asked for one pass at a time
 
 
 def version() -> str:
-    return f"xpnn {importlib.metadata.version('xpnn')}, {numpy_version()}"
+    try:
+        ours = importlib.metadata.version("xpnn")
+    except importlib.metadata.PackageNotFoundError:
+        ours = "from the tree"
+    return f"xpnn {ours}, {numpy_version()}{cupy_version()}"
+
+
+def cupy_version() -> str:
+    """Without importing it, which would take memory that a net on the CPU doesn't need."""
+    found = [one for one in importlib.metadata.distributions() if one.name.startswith("cupy-cuda")]
+    return "".join(f", {one.name} {one.version}" for one in found)
 
 
 def has_fast_option() -> bool:
     return "fast" in inspect.signature(xpnn.train).parameters
 
 
-def make_net(case: Case, weights: Any) -> xpnn.MLP:
+def precision_option(call: Any, precision: str) -> dict[str, str]:
+    """The keyword for matrix products of that precision, where this is the one of `MLP` and `train` that has it.
+
+    Raises ValueError where neither has.
+    """
+    if precision == "float32":
+        return {}
+    has = {one: "precision" in inspect.signature(one).parameters for one in (xpnn.MLP, xpnn.train)}
+    if not any(has.values()):
+        raise ValueError(f"neither xpnn.MLP nor xpnn.train has the keyword precision, for {precision}")
+    return {"precision": precision} if has[call] else {}
+
+
+def make_net(case: Case, weights: Any, device: str = "cpu") -> xpnn.MLP:
     if case.optimizer == "seed":
         recipe = dataclasses.replace(xpnn.recipes.RECIPES["seed"], hidden_sizes=case.sizes[1:-1])
         net = recipe.network(case.sizes[0], list(map(str, range(case.sizes[-1]))))
     else:
-        net = xpnn.MLP(case.sizes)
+        net = xpnn.MLP(case.sizes, device=device, **precision_option(xpnn.MLP, case.precision))
     parts = [part for layer in net.layers for part in layer if part is not None]
     for part, value in zip(parts, weights, strict=True):
-        part[...] = value
+        part[...] = net.xp.asarray(value)
     return net
 
 
@@ -50,7 +73,8 @@ def options_of(case: Case, rate: float) -> dict[str, Any]:
     else:
         optimizer = xpnn.optimizers.sgd(rate, momentum=MOMENTUM if case.optimizer == "momentum" else 0.0)
     rule = "book" if case.optimizer == "seed" else "gradient"
-    return {"optimizer": optimizer, "batch_size": case.batch, "error_rule": rule}
+    precision = precision_option(xpnn.train, case.precision)
+    return {"optimizer": optimizer, "batch_size": case.batch, "error_rule": rule, **precision}
 
 
 class Trainer:
@@ -63,19 +87,21 @@ class Trainer:
             xpnn.fast.compiled.is_installed = lambda *modules: False
         if task.variant == "reference" and has_fast_option():
             self.options["fast"] = False
+        device = xpnn.backend.Device.named(task.device)
+        self.inputs, self.labels = (xpnn.to_device(rows, device) for rows in (task.inputs, task.labels))
 
     def start(self, steps: int, shuffle: bool) -> None:
         task, rows = self.task, slice(steps * self.task.case.batch)
-        self.net = make_net(task.case, task.weights)
+        self.net = make_net(task.case, task.weights, task.device)
         shuffle = shuffle and task.case.optimizer != "seed"  # the textbook goes through the file in its order
-        samples = task.inputs[rows], task.labels[rows]
+        samples = self.inputs[rows], self.labels[rows]
         self.epochs = xpnn.train(self.net, samples, epochs=ENDLESS, shuffle=shuffle, **self.options)
 
     def run(self) -> None:
-        self.path = next(self.epochs).step
+        self.path = next(self.epochs).step  # reads the epoch's totals, so that the device has finished
 
     def result(self) -> list[Any]:
-        return [part for layer in self.net.layers for part in layer if part is not None]
+        return [xpnn.to_host(part) for layer in self.net.layers for part in layer if part is not None]
 
 
 class Predictor:
@@ -148,7 +174,7 @@ def learn_epoch(folder: Path) -> dict[str, Any]:
 def accuracies(settings: Settings) -> Iterator[float]:
     """See `suite.accuracy`."""
     data = xpnn.load("mnist")
-    net = xpnn.MLP(SIZES, seed=settings.seed)
+    net = xpnn.MLP(SIZES, seed=settings.seed, device=settings.device)
     steps = -(-len(data.train) // settings.batch)
     optimizer = xpnn.optimizers.adam(lambda numbers: settings.rates(numbers, steps))
     options = {"epochs": settings.epochs, "batch_size": settings.batch, "optimizer": optimizer, "seed": settings.seed}
