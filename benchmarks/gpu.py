@@ -133,7 +133,9 @@ def measure(arguments: argparse.Namespace, folder: Path, deadline: float, result
     try:
         if "cases" in arguments.part:
             settings = Settings(arguments.rounds, arguments.seconds, arguments.sabotage)
-            course = Course(processes, settings, deadline)
+            later = [part for part in ("starts", "accuracy") if part in arguments.part]
+            reserved = min(60 * len(later), (deadline - time.monotonic()) / 4)
+            course = Course(processes, settings, deadline - max(0.0, reserved))
             if arguments.quick:
                 course.part_steps, course.warm_seconds = QUICK
             run_cases(arguments.cases, chosen, course, results)
