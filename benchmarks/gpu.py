@@ -7,10 +7,10 @@
 
 Every framework has one process, started once. All learn from the same rows in the same order, with the same weights at
 the start, from data that lie on the GPU. Before any number, each contestant's weights after 50 steps (as many as its
-longest graph has, if these are more) must agree with float64 NumPy to 1e-4 of their norm, or to 1e-2 with TF32, else it
-is reported as wrong and not timed. Then each is warmed up for five epochs or a second, and all are timed in turn, in
-rounds whose order rotates; a round gives the ratio of each one's time to xpnn's. A time is wall time until the device
-has finished.
+longest graph has, if these are more) must agree with float64 NumPy to 1e-4 of their norm, or to 1e-2 with TF32, and to
+a tenth of the way that they have gone, else it is reported as wrong and not timed. Then each is warmed up for five
+epochs or a second, and all are timed in turn, in rounds whose order rotates; a round gives the ratio of each one's time
+to xpnn's. A time is wall time until the device has finished.
 
 After --minutes no case begins; what has been left out is named. Tables go to stdout, the rest to stderr.
 """

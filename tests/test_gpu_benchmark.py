@@ -155,6 +155,15 @@ def test_a_check_goes_over_the_rows_again_where_they_are_too_few_and_is_shorter_
     assert plan(case_of("784-2500-2000-1500-1000-500-10 b8192 sgd")) == (7, 1)
 
 
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_a_net_that_has_learnt_nothing_never_passes(precision: str) -> None:
+    reference, case = module("reference"), case_of(f"784-200-10 b1 sgd {precision}")
+    start = module("data").initial_weights(case)
+    for share in (0.5, 0.001):  # of an error of 1, so that the weights have gone far, or next to nowhere
+        wanted = [part + share * np.abs(part).mean() for part in start]
+        assert reference.relative_error(start, wanted) > reference.allowed_error(case, wanted, 1)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_passes_of_the_reference_are_the_same_rows_again(optimizer: str) -> None:
     expected, case = module("reference").expected, case_of(f"64-32-10 b8 {optimizer}")

@@ -14,6 +14,9 @@ from suite.data import SCALE, SEED_HIGH, SEED_LOW, SEED_OFFSET, SEED_SCALE, init
 Arrays = list[NDArray[Any]]
 CHECK_STEPS = 50
 MOST_ERROR = {"float32": 1e-4, "tf32": 1e-2}  # of the weights after CHECK_STEPS, relative to their norm
+MOST_OF_THE_WAY = (
+    0.1  # that the weights have gone: where it is short, MOST_ERROR would let a net pass that learns nothing
+)
 MOST_OPERATIONS = 5e12  # of a check, in float64 on the CPU: some ten seconds
 BETA1, BETA2, EPSILON, MOMENTUM = 0.9, 0.999, 1e-8, 0.9
 DRAWS = (1, 2, 3)  # seeds of initial weights: see `suite.rounds.checked`
@@ -51,6 +54,12 @@ def expected(
         rate = case.rate * rate_factor
         train(weights, inputs[:rows], labels[:rows], case, passes, rate, uncorrected_epsilon)
     return weights
+
+
+def allowed_error(case: Case, wanted: Arrays, draw: int) -> float:
+    """The largest relative error that passes beside these weights, or answers."""
+    most = MOST_ERROR[case.precision]
+    return most if case.is_query else min(most, MOST_OF_THE_WAY * relative_error(initial_weights(case, draw), wanted))
 
 
 def forward(weights: Arrays, x: NDArray[Any]) -> Arrays:

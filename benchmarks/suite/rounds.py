@@ -15,7 +15,7 @@ import numpy as np
 from suite.cases import EPOCH_ROWS, Case
 from suite.data import read_rows
 from suite.frameworks import DEFAULT_THREADS, ONE_THREAD, Framework, PeerError, Processes, Seat
-from suite.reference import CHECK_STEPS, DRAWS, MOST_ERROR, check_plan, expected, relative_error
+from suite.reference import CHECK_STEPS, DRAWS, allowed_error, check_plan, expected, relative_error
 
 WEIGHED = "xpnn"  # whose ratio to all others is told
 REST = 0.3  # seconds before a timing: threads of the process that was timed before spin on for a while
@@ -109,7 +109,6 @@ def checked(
     """
     slower = min(1.0, CHECK_STEPS / least)
     path, errors, plan = process.log.with_suffix(".npz"), [], check_plan(case, least)
-    allowed = MOST_ERROR[case.precision]
     for draw in DRAWS:
         factor = slower * (1.01 if framework.name == settings.sabotage else 1.0)
         process.ask("prepare", case=str(case), rate_factor=factor, draw=draw)
@@ -118,10 +117,12 @@ def checked(
         process.ask("check", path=str(path), plan=plan)
         uncorrected = framework.uncorrected_epsilon and case.optimizer == "adam"
         with np.load(path) as file:
-            errors.append(relative_error([file[name] for name in file.files], wanted(uncorrected, draw, plan, slower)))
+            right = wanted(uncorrected, draw, plan, slower)
+            errors.append(relative_error([file[name] for name in file.files], right))
+        allowed = allowed_error(case, right, draw)
         if errors[-1] < allowed:  # false for nan
             return errors[-1]
-    raise PeerError(f"{process.name} is wrong: its error relative to float64 is {min(errors):.1e}, above {allowed:g}")
+    raise PeerError(f"{process.name} is wrong: its error relative to float64 is {min(errors):.1e}, above {allowed:.2g}")
 
 
 def try_out(process: Seat, seconds: float) -> tuple[int, float]:
