@@ -57,6 +57,7 @@ class Recipe:
     momentum: float | None = None
     weight_decay: float | None = None
     plateau: int | None = None
+    precision: str = "float32"
     batch_size: int = 32
     epochs: int = 10
     shuffle: bool = True
@@ -125,6 +126,7 @@ class Recipe:
             net,
             samples,
             batch_size=self.batch_size,
+            precision=self.precision,
             optimizer=self.make_optimizer(len(samples)),
             shuffle=self.shuffle,
             seed=seed,
@@ -143,7 +145,7 @@ class Recipe:
     def _check_lbfgs(self) -> None:
         """Raise ValueError for settings that L-BFGS can't follow, beside those of a learning rate and of batches."""
         usual = Recipe()
-        for name in ("error_rule", "average_decay", "plateau", "patience", "momentum", "weight_decay"):
+        for name in ("error_rule", "average_decay", "plateau", "patience", "momentum", "weight_decay", "precision"):
             if getattr(self, name) != getattr(usual, name):
                 raise ValueError(f"L-BFGS can't follow {name}={getattr(self, name)!r}: take another optimizer")
 

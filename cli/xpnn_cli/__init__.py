@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from typing import Any
 
 try:
@@ -32,7 +33,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning  # type: ignore[assignment]  # it passes over the place
+                return super().invoke(ctx)
         except XpnnError as error:
             raise click.ClickException(str(error)) from error
         except MemoryError as error:
@@ -46,6 +49,11 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             ctx.exit(130)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """In one line, without the place in the code."""
+    click.echo(f"Warning: {message}", err=True)
 
 
 def _discard_output() -> None:

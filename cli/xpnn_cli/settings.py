@@ -93,6 +93,12 @@ OPTIONS = [
         "Network", "--dtype", type=click.Choice(["float32", "float64"]), help="Of the weights and all arithmetic."
     ),
     _setting(
+        "Network",
+        "--precision",
+        type=click.Choice(["float32", "tf32", "bf16"]),
+        help="Of the matrix products' factors in training on a CUDA GPU: tf32 has 10 bits of fraction, bf16 7.",
+    ),
+    _setting(
         "Learning",
         "--optimizer",
         type=click.Choice([*sorted(OPTIMIZERS), LBFGS]),

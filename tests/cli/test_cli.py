@@ -573,3 +573,26 @@ def test_live_bar_on_a_terminal(tmp_path: Path) -> None:
     assert "epoch 1/2" in bars[0]
     assert "loss 0." in bars[0]
     assert any("epoch 2/2" in bar and "accuracy" in bar and "test" in bar for bar in bars)
+
+
+@pytest.mark.usefixtures("fake_cupy")
+def test_precision_is_for_a_gpu(run: Run) -> None:
+    few = ("--limit", "100", "--epochs", "2")
+    rounded, exact = (
+        json.loads(run("train", "--json", "--device", "cuda", *few, *more).stdout)
+        for more in (("--precision", "bf16"), ())
+    )
+    assert 0 < abs(rounded["loss"] - exact["loss"]) < 0.01
+    refused = run("train", "--precision", "tf32", "--device", "cpu", exit_code=2).stderr
+    assert "precision tf32 is for a CUDA device; the CPU has float32" in refused
+
+
+def test_a_warning_is_one_line(run: Run, fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("NVRTC can't be loaded")
+
+    monkeypatch.setattr("fake_device.emulated", broken)
+    monkeypatch.setattr("warnings.filters", [])
+    stderr = run("train", "--device", "cuda", "--limit", "100", "--epochs", "1").stderr
+    assert "\nWarning: the fast train step can't be used (NVRTC can't be loaded); plain array" in stderr
+    assert "RuntimeWarning" not in stderr

@@ -19,6 +19,8 @@ from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE
 from xpnn.steps import ReferenceStep, Step
 
+CUDA_NOTICE = "loading the CUDA kernels: the first run compiles them, which takes some seconds; CuPy keeps them"
+
 
 def step_over(
     make: Callable[..., ReferenceStep],
@@ -54,6 +56,7 @@ def chosen_step(
     for `ReferenceStep`.
     """
     if net.device.kind == "cuda":
+        say(CUDA_NOTICE)
         return captured_step(net, optimizer, inputs, targets, batch_size, precision, **options)
     regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
     updates = epochs * math.ceil(len(inputs) / batch_size)

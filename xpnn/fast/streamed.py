@@ -130,7 +130,7 @@ class StreamedStep:
 
 
 def _block(sources: Sequence[NDArray[Any]], batch: int) -> int:
-    """How many rows a slot has room for: those that the step takes at a time, or as few batches as are not too large."""
+    """How many rows a slot has room for: as many as the step takes at once, or as few batches as are not too large."""
     n = len(sources[0])
     of_a_batch = batch * sum(source.nbytes // n for source in sources)
     batches = captured.UPDATES * max(1, online.BLOCK // batch)
