@@ -43,7 +43,7 @@ def test_every_module_of_the_tree_is_in_it_and_nothing_else(wheel: zipfile.Path)
     assert not [name for name in in_wheel if "tests/" in name or "test_" in name or "conftest" in name]
 
 
-@pytest.mark.parametrize("name", ["xpnn/data/digits.npz", "xpnn/py.typed"])
+@pytest.mark.parametrize("name", ["xpnn/data/digits.npz", "xpnn/fast/kernels.cu", "xpnn/py.typed"])
 def test_data_file_is_in_it_as_it_is_in_the_tree(wheel: zipfile.Path, name: str) -> None:
     assert (wheel / name).read_bytes() == (ROOT / name).read_bytes()
 
