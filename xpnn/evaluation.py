@@ -117,8 +117,7 @@ def measure(net: MLP, samples: Samples) -> Evaluation:
         total, counted = 0.0, 0.0
         for start in range(0, len(samples), net.chunk_rows):
             chunk = slice(start, start + net.chunk_rows)
-            x, t = (to_device(part[chunk], net.device) for part in (samples.inputs, targets))
-            y = net.outputs(x)
+            y, t = net.outputs(samples.inputs[chunk]), to_device(targets[chunk], net.device)
             if confusion is None:
                 deviations.add(to_host(y), to_host(t))
             else:

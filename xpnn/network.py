@@ -185,11 +185,11 @@ class MLP:
         """
         rows = as_array(inputs)
         with self.device.active():
-            result = self.outputs(self.place_inputs(rows[None] if rows.ndim == 1 else rows))
+            result = self.outputs(self.checked_inputs(rows[None] if rows.ndim == 1 else rows))
         return result[0] if rows.ndim == 1 else result
 
     def outputs(self, x: Array) -> Array:
-        """The outputs (n, n_out) for rows that `place_inputs` gave, in chunks that fit the cache."""
+        """The outputs (n, n_out) for rows that `checked_inputs` gave, in chunks that fit the cache, or the device."""
         result, rows = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype), self.chunk_rows
         for start in range(0, len(x), rows):
             self._query_chunk(x[start : start + rows], result[start : start + rows])
@@ -208,7 +208,7 @@ class MLP:
 
         if self._captured is None:
             self._captured = CapturedQuery(self)
-        self._captured(x, result)
+        self._captured(to_device(x, self.device), result)
 
     def chunk_buffers(self, x: Array, result: Array) -> ChunkBuffers:
         """Work arrays for rows x (n, n_in); the last output goes into `result`, (n, n_out)."""
