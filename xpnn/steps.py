@@ -210,16 +210,7 @@ class ReferenceStep:
         self._gather(rows, buffers)
         self.regularizer.draw(self.position)
         self.regularizer.disturb(buffers.x)
-        forward(
-            self.net.layers,
-            self.activations,
-            buffers.x,
-            buffers.outputs,
-            buffers.saved,
-            buffers.column,
-            buffers.masks,
-            self.operations,
-        )
+        self._forward(buffers)
         self._measure(buffers)
         self._count(buffers)
         self._differentiate(buffers)
@@ -244,6 +235,18 @@ class ReferenceStep:
             take(self.targets, rows, out=buffers.t)
         if self.weights is not None:
             take(self.weights, rows, out=buffers.weights)
+
+    def _forward(self, buffers: Buffers) -> None:
+        forward(
+            self.net.layers,
+            self.activations,
+            buffers.x,
+            buffers.outputs,
+            buffers.saved,
+            buffers.column,
+            buffers.masks,
+            self.operations,
+        )
 
     def _measure(self, buffers: Buffers) -> None:
         """The rows' losses and hits; dL/dy, averaged over the rows, into the last error."""

@@ -144,14 +144,20 @@ def test_measure_and_count(cuda: str, loss: str, n: int, weights: bool, dtype: s
     found = []
     for step in steps_for(cuda, dtype, loss=loss, output=output, weights=weights, sizes=[37, 6, 41]):
         generator, buffers = np.random.default_rng(2), step._buffers_for(n)
-        y = generator.random((n, 41)).astype(dtype)
-        y[0, 3:5] = y.max() + 1 if loss == "squared-error" else 1  # two largest: the first one counts
-        y[-1, 7] = 0
-        for part, values in ((buffers.outputs[-1], y), (buffers.t, generator.random((n, 41)))):
-            part[...] = step.net.xp.asarray(values, dtype=dtype)
+        z = 3 * generator.normal(size=(n, 41)).astype(dtype)
+        z[0, 3:5] = z.max() + 9  # two largest: the first one counts
+        z[-1, 7] = -1e4
+        buffers.t[...] = step.net.xp.asarray(generator.random((n, 41)), dtype=dtype)
         buffers.labels[...] = step.net.xp.asarray(np.full(n, 3))
         buffers.weights[...] = step.net.xp.asarray(generator.random((n, 1)), dtype=dtype)
+        b, activation = step.net.layers[-1].b, step.activations[-1]
+        assert b is not None
+        b[...] = step.net.xp.asarray(np.where(np.isin(np.arange(41), (3, 4)), 0.5, generator.normal(size=41)))
         for _ in range(2):
+            y = buffers.outputs[-1]
+            y[...] = step.net.xp.asarray(z)
+            if not getattr(step, "fuses_outputs", False):
+                step.operations.activate(y, b, activation, buffers.saved[-1], buffers.column)
             step._measure(buffers)
             step._count(buffers)
         sums = [step.total_loss, step.total_hits, step.finite_count, step.position, step.row]

@@ -14,7 +14,7 @@ from xpnn.activations import Activation, activation_named
 from xpnn.backend import Array
 from xpnn.fast.cublas import Cublas
 from xpnn.fast.kernels import ACTIVATIONS, LANES, LOSSES, THREADS, WARP, Kernels
-from xpnn.layers import PLAIN, Operations
+from xpnn.layers import PLAIN, Operations, forward
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.steps import Buffers, ReferenceStep
@@ -90,7 +90,8 @@ class FusedStep(ReferenceStep):
         self.blas = Cublas(net.xp, net.dtype, precision)
         self.operations = FusedOperations(self.kernels, self.blas, self.rows).as_operations()
         self.is_labelled, self.is_weighted = targets.ndim == 1, self.weights is not None
-        self.knows_loss = net.loss in LOSSES
+        # Then `_measure` does the output layer's activation, too.
+        self.fuses_outputs = net.loss in LOSSES and (net.activations[-1] in CODES or net.activations[-1] == SOFTMAX)
 
     def _gather(self, rows: Array, buffers: Buffers) -> None:
         n, n_in = buffers.x.shape
@@ -105,14 +106,37 @@ class FusedStep(ReferenceStep):
             *(weights, self.is_weighted, buffers.weights),
         )
 
-    def _measure(self, buffers: Buffers) -> None:
-        if not self.knows_loss:
-            super()._measure(buffers)
+    def _forward(self, buffers: Buffers) -> None:
+        if not self.fuses_outputs:
+            super()._forward(buffers)
             return
-        y, error, (n, n_out) = buffers.outputs[-1], buffers.errors[-1], buffers.t.shape
+        hidden, layers, outputs = slice(-1), self.net.layers, buffers.outputs
+        forward(
+            layers[hidden],
+            self.activations[hidden],
+            buffers.x,
+            outputs[hidden],
+            buffers.saved[hidden],
+            buffers.column,
+            buffers.masks[hidden],
+            self.operations,
+        )
+        self.blas.matmul(outputs[-2] if len(layers) > 1 else buffers.x, layers[-1].W.T, outputs[-1])
+
+    def _measure(self, buffers: Buffers) -> None:
+        if self.fuses_outputs:
+            self._measure_fused(buffers, self.net.layers[-1].b, self.activations[-1])
+        else:
+            super()._measure(buffers)
+
+    def _measure_fused(self, buffers: Buffers, b: Array | None, activation: Activation | None) -> None:
+        """What the reference does, after the output layer's bias and activation."""
+        z, error, (n, n_out) = buffers.outputs[-1], buffers.errors[-1], buffers.t.shape
+        is_softmax = activation == SOFTMAX
         self.kernels.over_rows(
-            *("measure", n, y, buffers.t, buffers.weights, buffers.labels, n, n_out, 1 / n),
-            *(self.is_weighted, self.is_labelled, LOSSES[self.net.loss], error, buffers.column, buffers.hits),
+            *("measure", n, z, z if b is None else b, buffers.t, buffers.weights, buffers.labels, n, n_out, 1 / n),
+            *(b is not None, self.is_weighted, self.is_labelled, 0 if is_softmax else CODES[activation], is_softmax),
+            *(LOSSES[self.net.loss], error, buffers.column, buffers.hits),
         )
 
     def _count(self, buffers: Buffers) -> None:

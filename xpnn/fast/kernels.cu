@@ -94,21 +94,26 @@ extern "C" __global__ void activate(
     z[i] = activated(has_bias ? z[i] + b[i % units] : z[i], activation);
 }
 
-// Each row of z (n, units) becomes the softmax of z + b. A warp a row.
-extern "C" __global__ void softmax(REAL *z, const REAL *b, int n, int units, int has_bias) {
-  const int row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  if (row >= n) return;  // the whole warp
-  REAL *const of_row = z + static_cast<long long>(row) * units;
+// A row of z (units) becomes f(z + b), or the softmax of it. For a warp.
+static __device__ void activate_row(REAL *z, const REAL *b, int units, int has_bias, int activation, int is_softmax) {
+  const int lane = threadIdx.x % WARP;
   REAL largest = Limits<REAL>::lowest, sum = 0;
   for (int i = lane; i < units; i += WARP) {
-    const REAL sum_of_inputs = has_bias ? of_row[i] + b[i] : of_row[i];
-    of_row[i] = sum_of_inputs;
-    largest = fmax(largest, sum_of_inputs);
+    const REAL inputs = has_bias ? z[i] + b[i] : z[i];
+    z[i] = is_softmax ? inputs : activated(inputs, activation);
+    largest = fmax(largest, inputs);
   }
+  if (!is_softmax) return;
   largest = largest_of_warp(largest);
-  for (int i = lane; i < units; i += WARP) sum += of_row[i] = exp(of_row[i] - largest);
+  for (int i = lane; i < units; i += WARP) sum += z[i] = exp(z[i] - largest);
   sum = sum_of_warp(sum);
-  for (int i = lane; i < units; i += WARP) of_row[i] /= sum;
+  for (int i = lane; i < units; i += WARP) z[i] /= sum;
+}
+
+// Each row of z (n, units) becomes the softmax of z + b. A warp a row.
+extern "C" __global__ void softmax(REAL *z, const REAL *b, int n, int units, int has_bias) {
+  const int row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
+  if (row < n) activate_row(z + static_cast<long long>(row) * units, b, units, has_bias, IDENTITY, true);
 }
 
 static __device__ REAL loss_of(REAL y, REAL t, int loss) {
@@ -120,19 +125,21 @@ static __device__ REAL loss_of(REAL y, REAL t, int loss) {
   }
 }
 
-// Of each row of y (n, n_out): its loss, whether its largest output is its label's, and error = (y - t) share weight,
-// share being 1 / n. A warp a row.
+// Each row of z (n, n_out), the output layer's sums, becomes y = f(z + b), or its softmax. Of y: its loss, whether its
+// largest output is its label's, and error = (y - t) share weight, share being 1 / n. A warp a row.
 extern "C" __global__ void measure(
-    const REAL *y, const REAL *t, const REAL *weights, const long long *labels, int n, int n_out, REAL share,
-    int has_weights, int has_labels, int loss, REAL *error, REAL *losses, bool *hits) {
+    REAL *z, const REAL *b, const REAL *t, const REAL *weights, const long long *labels, int n, int n_out, REAL share,
+    int has_bias, int has_weights, int has_labels, int activation, int is_softmax, int loss, REAL *error, REAL *losses,
+    bool *hits) {
   const int row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
   if (row >= n) return;
   const long long start = static_cast<long long>(row) * n_out;
   const REAL weight = has_weights ? weights[row] : 1;
+  activate_row(z + start, b, n_out, has_bias, activation, is_softmax);  // a lane reads below what it wrote itself
   REAL sum = 0, largest = Limits<REAL>::lowest;
   int place = n_out;  // of the largest output; the first of several
   for (int i = lane; i < n_out; i += WARP) {
-    const REAL output = y[start + i], target = t[start + i];
+    const REAL output = z[start + i], target = t[start + i];
     sum += loss_of(output, target, loss);
     error[start + i] = (output - target) * share * weight;
     if (output > largest) {
