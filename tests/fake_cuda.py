@@ -153,6 +153,12 @@ class Streams:
         else:
             work()
 
+    def release(self, data: NDArray[Any]) -> None:
+        """Let go of an array's memory in its turn: work that was put off may know it by its address alone."""
+        if self.puts_off:
+            held = [data]
+            self.current.add(held.clear)
+
     def copy(self, to: NDArray[Any], host: NDArray[Any], stream: FakeStream) -> None:
         """Copy from the host on a stream, reading the host's memory only then."""
         if not any(np.may_share_memory(host, pinned) for pinned in self.pinned):

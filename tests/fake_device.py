@@ -93,6 +93,9 @@ class FakeArray:
     def __init__(self, cupy: FakeCupy, data: NDArray[Any], device: int) -> None:
         self._cupy, self._data, self._device = cupy, data, device
 
+    def __del__(self) -> None:
+        self._cupy._streams.release(self._data)
+
     def __array__(self, *arguments: Any, **keywords: Any) -> NoReturn:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
