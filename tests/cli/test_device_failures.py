@@ -27,6 +27,7 @@ COMMANDS = {
     "find-lr": ["find-lr", *SMALL, "--steps", "10"],
     "cross-validate": ["cross-validate", *SMALL, "--folds", "2", "--epochs", "1"],
 }
+pytestmark = pytest.mark.usefixtures("fake_cupy")  # or it is skipped, with the reason; each run has a fake of its own
 POINTS = 16  # of a command's run, at which it fails
 ILLEGAL = CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
 SHORT = OutOfMemoryError(1 << 30, 0)
