@@ -44,15 +44,11 @@ class FakeGraph:
 
 
 class FakeEvent:
-    """A place in a stream's work; one that was never recorded waits for nothing, as CUDA's.
-
-    From the first event on, streams put their work off for as long as they may: see Streams.
-    """
+    """A place in a stream's work; one that was never recorded waits for nothing, as CUDA's."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
         self.stream, self.place = streams.current, 0
-        streams.puts_off = True
 
     def synchronize(self) -> None:
         """Make the host wait."""
@@ -96,7 +92,8 @@ class FakeStream:
         """Do nothing further before the work that the event stands for now."""
         self.streams.refuse("a wait for an event")
         stream, place = event.stream, event.place
-        self.add(lambda: stream.work_to(place))
+        if self.streams.puts_off:
+            self.add(lambda: stream.work_to(place))
 
     def __enter__(self) -> FakeStream:
         self.before.append(self.streams.current)
@@ -124,7 +121,7 @@ class FakeStream:
 class Streams:
     """The current stream, and what is recorded, if anything is.
 
-    Where there are events, work is put off until something waits for it: the host for an event or a number, or a
+    Once there is pinned memory, work is put off until something waits for it: the host for an event or a number, or a
     stream that does its own work for an event of another's. A wait that is missing then shows in the results, and so
     does memory that is written to too early. Copies from the host may also be `early`: at once, all other work late.
     """
@@ -171,6 +168,7 @@ class Streams:
 
     def empty_pinned(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """An array of the host's that the device can read by itself, with NaN's bytes in it."""
+        self.puts_off = True
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         self.pinned.append(np.full(size, 255, dtype="uint8").view(dtype).reshape(shape))
         return self.pinned[-1]

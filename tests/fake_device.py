@@ -215,6 +215,7 @@ class FakeCupy(ModuleType):
         self._streams = Streams(self._refuse_in_capture, self._count_graph, self._count_wait)
         self.cuda = SimpleNamespace(Device=partial(FakeDevice, self), runtime=runtime, **self._streams.names())
         self._free: int | None = None  # bytes that a card says are free, where a test sets it
+        self._limit = 0  # bytes that the pool may use; 0: all
         self.cupyx = ModuleType("cupyx")
         vars(self.cupyx)["empty_pinned"] = self._streams.empty_pinned
         self.cublas = FakeCublas(self._streams, self._start)
@@ -359,7 +360,9 @@ class FakeCupy(ModuleType):
 
     def get_default_memory_pool(self) -> Any:
         """The pool, which keeps nothing."""
-        return SimpleNamespace(free_bytes=lambda: 0)
+        return SimpleNamespace(
+            free_bytes=lambda: 0, used_bytes=lambda: self.trouble.used, get_limit=lambda: self._limit
+        )
 
     def _method(self, array: FakeArray, name: str, *arguments: Any, **keywords: Any) -> Any:
         if not keywords.keys() <= set(METHODS[name]):

@@ -21,7 +21,7 @@ from fake_trouble import OutOfMemoryError
 import xpnn
 from xpnn.backend import Device, get_xp, why_no_cuda, xp_of
 from xpnn.errors import DeviceError
-from xpnn.failures import device_error, is_of_card, is_shortage
+from xpnn.failures import device_error, is_cuda_error, is_out_of_memory
 
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
@@ -160,18 +160,18 @@ def test_cupys_errors_are_told_apart(cupy: Any) -> None:
     shortage = cupy.cuda.memory.OutOfMemoryError(1600 << 20, 5_000_000, 2 << 30)
     text = str(device_error(shortage, make_fake_cupy().cuda.Device(0)))
     assert "out of memory: 1.6 GiB more were needed, 80.0 GiB of its 80.0 GiB are free, CuPy may take 2.0 GiB" in text
-    assert is_shortage(cupy.cuda.runtime.CUDARuntimeError(2))
+    assert is_out_of_memory(cupy.cuda.runtime.CUDARuntimeError(2))
     for code, name in ((46, "DevicesUnavailable"), (214, "ECCUncorrectable"), (700, "IllegalAddress")):
         error = cupy.cuda.runtime.CUDARuntimeError(code)
-        assert is_of_card(error)
-        assert not is_shortage(error)
+        assert is_cuda_error(error)
+        assert not is_out_of_memory(error)
         assert f"cuda:0 failed (cudaError{name}: " in str(device_error(error, make_fake_cupy().cuda.Device(0)))
     error = cupy.cuda.compiler.CompileException("a.cu(3): error: no\nmore", "", "a.cu", ())
     assert "cuda:0 failed (a.cu(3): error: no): " in str(device_error(error, make_fake_cupy().cuda.Device(0)))
-    assert is_of_card(
+    assert is_cuda_error(
         cupy.cuda.driver.CUDADriverError.__new__(cupy.cuda.driver.CUDADriverError)
     )  # else it asks a driver
-    assert not is_of_card(np.exceptions.AxisError("NumPy's"))
+    assert not is_cuda_error(np.exceptions.AxisError("NumPy's"))
 
 
 def test_streams_and_events_are_cupys(cupy: Any) -> None:
@@ -214,7 +214,7 @@ def test_real_cupy_without_a_gpu_is_one_clear_line_in_the_middle_too() -> None:
     with pytest.raises(DeviceError) as caught, Device("cuda").active():
         pass
     assert re.match(r"cuda:0 failed \(cudaError.*: what was on the card is lost", str(caught.value))
-    assert is_of_card(caught.value.__cause__)
+    assert is_cuda_error(caught.value.__cause__)
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -48,9 +48,9 @@ def test_fake_device_equals_the_cpu_bit_for_bit(
     fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch, case: Case, dtype: str
 ) -> None:
     def plain(net: MLP) -> Any:
-        return lambda x, result: net.run_chunk(x, net.chunk_buffers(x, result))
+        return lambda net, x, result: net.run_chunk(x, net.chunk_buffers(x, result))
 
-    monkeypatch.setattr("xpnn.fast.prediction.CapturedQuery", plain)  # whose kernels round otherwise
+    monkeypatch.setattr("xpnn.fast.prediction.captured_query", plain)  # whose kernels round otherwise
     start = to_host(MLP(case.sizes, **case.net, dtype=dtype, seed=3).parameters)
     on_cpu = run(case, "cpu", dtype)
     with fake_cupy.counting() as counts:

@@ -35,7 +35,7 @@ def test_without_events_work_is_done_at_once(fake_cupy: FakeCupy) -> None:
 
 
 def test_work_is_put_off_until_a_number_is_read(fake_cupy: FakeCupy) -> None:
-    fake_cupy.cuda.Event()
+    fake_cupy._streams.puts_off = True
     array = fake_cupy.zeros(2)
     fake_cupy.add(array, 3, out=array)
     assert seen(array) == [7, 7]  # nor was it filled with 0
@@ -66,6 +66,7 @@ def test_a_copy_may_be_early(fake_cupy: FakeCupy, stream: Any, pinned: Any) -> N
 
 def test_a_stream_waits_for_anothers_event(fake_cupy: FakeCupy, stream: Any, pinned: Any) -> None:
     array, event = fake_cupy.zeros(3), fake_cupy.cuda.Event()
+    fake_cupy.cuda.get_current_stream().work_off()
     array.set(pinned, stream=stream)
     stream.record(event)
     array.set(pinned, stream=stream)  # after the event
@@ -78,6 +79,7 @@ def test_a_stream_waits_for_anothers_event(fake_cupy: FakeCupy, stream: Any, pin
 
 def test_an_event_is_of_the_work_before_it(fake_cupy: FakeCupy) -> None:
     array, (early, never) = fake_cupy.zeros(3), (fake_cupy.cuda.Event() for _ in range(2))
+    fake_cupy._streams.puts_off = True
     current = fake_cupy.cuda.get_current_stream()
     array.fill(1)
     current.record(early)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy
 
 from xpnn.errors import DeviceError
-from xpnn.failures import device_error, first_line, is_of_card, is_shortage, shortage
+from xpnn.failures import device_error, first_line, is_cuda_error, is_out_of_memory, shortage
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayModule: TypeAlias = Any  # the module numpy, or the module cupy
@@ -67,7 +67,7 @@ class Device:
     def active(self) -> AbstractContextManager[Any]:
         """Inside `with device.active():` new CUDA arrays are made on this device; on the CPU it does nothing.
 
-        All work is done inside: what goes wrong on a CUDA device there, such as a lack of memory, raises DeviceError.
+        Do all device work inside it: CUDA errors raised there, such as a lack of memory, become DeviceError.
         """
         return _NOTHING if self.kind == "cpu" else _OnCard(self.xp.cuda.Device(self.index))
 
@@ -88,17 +88,19 @@ class _OnCard:
         try:
             self.card.__enter__()
         except Exception as error:
-            if not is_of_card(error):
+            if not is_cuda_error(error):
                 raise
             raise device_error(error, self.card) from error
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
             self.card.__exit__(kind, error, trace)
-        except Exception as at_leaving:  # a lost card can't be left in peace; the first error says more
-            if not (is_of_card(error) or isinstance(error, DeviceError)):
+        except Exception as at_leaving:  # leaving a lost device fails, too; the first error says more
+            if not (is_cuda_error(error) or isinstance(error, DeviceError)):
                 error = at_leaving
-        if error is not None and is_of_card(error):
+                if not is_cuda_error(error):
+                    raise
+        if error is not None and is_cuda_error(error):
             raise device_error(error, self.card) from error
 
 
@@ -145,7 +147,7 @@ def _why_no_kernel(cupy: ArrayModule, index: int) -> str:
             zeros = cupy.zeros((2, 2), dtype="float32")  # 1 x 1 would not go through cuBLAS
             float(cupy.sum(cupy.add(cupy.matmul(zeros, zeros), 1)))
     except Exception as error:  # driver, compiler and loader each raise their own kinds
-        if is_shortage(error):
+        if is_out_of_memory(error):
             facts = shortage(error, cupy.cuda.Device(index))
             return f"it is out of memory: {facts}; end what else is on it (nvidia-smi lists it), or use --device cpu"
         return (
@@ -209,7 +211,9 @@ def free_memory(device: Device) -> float:
         return math.inf
     with device.active():
         free, _ = device.xp.cuda.Device(device.index).mem_info
-        return float(free + device.xp.get_default_memory_pool().free_bytes())
+        pool = device.xp.get_default_memory_pool()
+        limit = pool.get_limit() or math.inf  # CUPY_GPU_MEMORY_LIMIT
+        return float(min(free + pool.free_bytes(), limit - pool.used_bytes()))
 
 
 def to_host(array: Array) -> Array:

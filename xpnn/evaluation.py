@@ -18,7 +18,8 @@ from xpnn.losses import SCRATCH
 from xpnn.network import MLP
 from xpnn.samples import Samples
 
-SHARE = 0.7  # of a device's free memory that samples may take: buffers and the order of the rows need some too
+SHARE = 0.7  # of a device's free memory that samples may take: buffers need some too
+ORDER_BYTES = 32  # a row, at most, that an epoch's order takes while it is made (xpnn.shuffles)
 COPIES = 5  # of the parameters that a run makes: gradient, an optimizer's two, an average, how the epoch began
 
 
@@ -95,7 +96,8 @@ def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Sample
 def _has_room(net: MLP, inputs: Array, targets: Array, weights: Array | None) -> bool:
     """Whether the net's device can hold these beside what a run of the net needs."""
     of_weights = 0 if weights is None else len(inputs) * net.parameters.itemsize
-    room = SHARE * (free_memory(net.device) - COPIES * net.parameters.nbytes)
+    of_run = COPIES * net.parameters.nbytes + ORDER_BYTES * len(inputs)
+    room = SHARE * (free_memory(net.device) - of_run)
     return bool(inputs.nbytes + targets.nbytes + of_weights <= room)
 
 

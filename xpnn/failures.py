@@ -1,7 +1,7 @@
 """What goes wrong on a CUDA card in the middle of work, as the one line of a DeviceError.
 
-CuPy's errors (of memory, the runtime, the driver, cuBLAS, the compiler) are told by the module of their class, so
-that CuPy isn't imported for them.
+CuPy's errors (of memory, the runtime, the driver, cuBLAS, the compiler) are recognised by the module that their class
+is defined in, so that CuPy isn't imported for them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from typing import Any
 
 from xpnn.errors import DeviceError
 
+
+class CublasError(RuntimeError):
+    """What cuBLAS reports where xpnn calls it itself."""
+
+
 OUT_OF_MEMORY = r"(?i)out of memory|OUT_OF_MEMORY|ALLOC_FAILED"  # CuPy's pool and the runtime; the driver; cuBLAS
 
 
@@ -20,24 +25,24 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def is_of_card(error: BaseException | None) -> bool:
-    """Whether it is an error of CuPy's own, and so of the card or of what drives it."""
-    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+def is_cuda_error(error: BaseException | None) -> bool:
+    """Whether it is an error of CuPy's or of cuBLAS, and so of the card or of what drives it."""
+    return isinstance(error, CublasError) or type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
-def is_compilers(error: BaseException) -> bool:
+def is_compile_error(error: BaseException) -> bool:
     """Whether CuPy could not compile a kernel, which leaves the card as it was."""
     return type(error).__name__ == "CompileException"
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of the card is one of its memory."""
-    return is_of_card(error) and re.search(OUT_OF_MEMORY, first_line(error)) is not None
+    return is_cuda_error(error) and re.search(OUT_OF_MEMORY, first_line(error)) is not None
 
 
 def device_error(error: BaseException, card: Any) -> DeviceError:
     """What an error of the card (a cupy.cuda.Device) means, and what to do."""
-    if is_shortage(error):
+    if is_out_of_memory(error):
         return DeviceError(
             f"cuda:{card.id} is out of memory: {shortage(error, card)}; lower the batch size, the hidden sizes or the "
             "number of rows, end what else is on the card (nvidia-smi lists it), or use --device cpu"

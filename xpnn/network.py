@@ -27,7 +27,6 @@ from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natur
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 
 if TYPE_CHECKING:
-    from xpnn.fast.prediction import CapturedQuery
     from xpnn.training import Epoch
 
 MOST_PARAMETERS = 1 << 48  # a petabyte
@@ -124,11 +123,12 @@ class MLP:
             self.labels = tuple(map(str, range(self.sizes[-1]) if labels is None else labels))
             self.layers = layers_of(self.parameters, self.sizes, bias)
             self._initialize(initializer, seed)
-        self._captured: CapturedQuery | None = None  # made by the first query on a CUDA device
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy of the net makes graphs of its own."""
-        return vars(self) | {"_captured": None}
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy's layers, and those of a net that was unpickled, are views of its own parameters."""
+        vars(self).update(state)
+        self.weights = self.parameters[: weight_count(self.sizes)]
+        self.layers = layers_of(self.parameters, self.sizes, self.bias)
 
     def _initialize(self, initializer: str | None, seed: int) -> None:
         generator = seeded(seed)
@@ -189,7 +189,10 @@ class MLP:
         return result[0] if rows.ndim == 1 else result
 
     def outputs(self, x: Array) -> Array:
-        """The outputs (n, n_out) for rows that `checked_inputs` gave, in chunks that fit the cache, or the device."""
+        """The outputs (n, n_out) for rows that `checked_inputs` gave, in chunks that fit the cache, or the device.
+
+        To be called within `self.device.active()`.
+        """
         result, rows = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype), self.chunk_rows
         for start in range(0, len(x), rows):
             self._query_chunk(x[start : start + rows], result[start : start + rows])
@@ -204,11 +207,9 @@ class MLP:
         if self.device.kind == "cpu":
             self.run_chunk(x, self.chunk_buffers(x, result))
             return
-        from xpnn.fast.prediction import CapturedQuery
+        from xpnn.fast.prediction import captured_query
 
-        if self._captured is None:
-            self._captured = CapturedQuery(self)
-        self._captured(to_device(x, self.device), result)
+        captured_query(self)(self, to_device(x, self.device), result)
 
     def chunk_buffers(self, x: Array, result: Array) -> ChunkBuffers:
         """Work arrays for rows x (n, n_in); the last output goes into `result`, (n, n_out)."""

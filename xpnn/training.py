@@ -193,7 +193,7 @@ def _check_precision(net: MLP, precision: str, fast: bool) -> None:
     if precision == "float32":
         return
     if net.device.kind == "cpu":
-        raise ValueError(f"precision {precision} is for a CUDA device; the CPU has float32 (or a net of float64)")
+        raise ValueError(f"precision {precision} needs a CUDA device; on the CPU leave it out")
     if net.dtype != "float32":
         raise ValueError(f"precision {precision} is for a net of float32, not {net.dtype}")
     if not fast:

@@ -23,7 +23,7 @@ RATE = click.FloatRange(min=0, min_open=True)
 HARDLY_FELL = 0.2  # of the first loss
 NO_PART_OF_A_SWEEP = [
     *("learning_rate", "schedule", "warmup", "plateau", "epochs", "average_decay", "patience", "metric"),
-    "minimum_change",
+    *("minimum_change", "precision"),
 ]
 
 

@@ -96,7 +96,8 @@ OPTIONS = [
         "Network",
         "--precision",
         type=click.Choice(["float32", "tf32", "bf16"]),
-        help="Of the matrix products' factors in training on a CUDA GPU: tf32 has 10 bits of fraction, bf16 7.",
+        help="Rounding of the inputs of matrix products in training on a CUDA GPU: tf32 keeps 10 bits of fraction,"
+        " bf16 7.",
     ),
     _setting(
         "Learning",

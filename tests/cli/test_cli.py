@@ -584,7 +584,7 @@ def test_precision_is_for_a_gpu(run: Run) -> None:
     )
     assert 0 < abs(rounded["loss"] - exact["loss"]) < 0.01
     refused = run("train", "--precision", "tf32", "--device", "cpu", exit_code=2).stderr
-    assert "precision tf32 is for a CUDA device; the CPU has float32" in refused
+    assert "precision tf32 needs a CUDA device; on the CPU leave it out" in refused
 
 
 def test_a_warning_is_one_line(run: Run, fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,8 @@ from fake_device import FakeCupy
 from numpy.typing import NDArray
 
 from xpnn import MLP, DeviceError, optimizers, to_host, train
-from xpnn.fast import captured
+from xpnn.fast import captured, graphs
 from xpnn.fast.captured import CapturedStep
-from xpnn.fast.graphs import recorded
 from xpnn.optimizers import Optimizer
 from xpnn.training import update_table
 
@@ -149,10 +148,10 @@ def test_where_cuda_refuses_one_warning_says_why_and_the_run_goes_on(
     monkeypatch.setattr("fake_cuda.FakeStream.begin_capture", refuse)
     inputs, targets = data_for(Case())
     net = MLP(Case().sizes, device="cuda", seed=3)
-    with pytest.warns(RuntimeWarning, match=r"can't be recorded as a CUDA graph \(cudaErrorNotSupported") as caught:
+    with pytest.warns(RuntimeWarning, match=r"can't be captured as a CUDA graph \(cudaErrorNotSupported") as caught:
         epochs = list(train(net, (inputs, targets), epochs=3, batch_size=BATCH, optimizer=optimizers.sgd()))
     assert len(caught) == 1
-    assert epochs[-1].step == "fused"
+    assert epochs[-1].step == "eager"
     np.testing.assert_array_equal(to_host(net.parameters), expected)
 
 
@@ -205,7 +204,7 @@ def test_lower_precision_rounds_the_products_alone(cuda: str, precision: str, lo
     ("options", "problem"),
     [
         ({"precision": "half"}, "unknown precision 'half': choose from float32, tf32, bf16"),
-        ({"precision": "tf32"}, "precision tf32 is for a CUDA device"),
+        ({"precision": "tf32"}, "precision tf32 needs a CUDA device"),
     ],
 )
 def test_precision_that_can_not_be(options: dict[str, Any], problem: str) -> None:
@@ -242,13 +241,14 @@ def test_graphs_of_another_table_are_not_replayed(fake_cupy: FakeCupy) -> None:
 def test_nothing_is_collected_during_a_capture(fake_cupy: FakeCupy) -> None:
     """An older step's cuBLAS handle would be destroyed, which waits for the device."""
     pool, seen = fake_cupy.cuda.MemoryPool(), []
-    recorded(fake_cupy, pool, lambda: seen.append(gc.isenabled()))
+    graphs.captured(fake_cupy, pool, lambda: seen.append(gc.isenabled()))
     assert (seen, gc.isenabled()) == ([False], True)
 
 
 def test_cublas_that_fails_is_a_device_error(fake_cupy: FakeCupy) -> None:
-    step, order = make_step(Case())
+    net = MLP(Case().sizes, device="cuda")
+    epochs = train(net, samples_for(Case()), epochs=2, batch_size=BATCH)
     fake_cupy.cublas.failure = 14
-    with pytest.raises(DeviceError, match=r"cublasSetStream_v2 failed: status 14 of the fake"):
-        step(order[:5])
+    with pytest.raises(DeviceError, match=r"cuda:0 failed \(cublasSetStream_v2 failed: status 14 of the fake; seen in"):
+        next(epochs)
     fake_cupy.cublas.failure = 0

@@ -10,6 +10,7 @@ from fake_device import FakeCupy
 
 from xpnn import DeviceError, to_host
 from xpnn.backend import get_xp, matmul
+from xpnn.failures import CublasError
 from xpnn.fast import cublas
 from xpnn.fast.cublas import Cublas
 
@@ -84,10 +85,10 @@ def test_precision_of_float64_is_refused(cuda: str) -> None:
         Cublas(get_xp(cuda), "float64", "tf32")
 
 
-def test_failures_are_device_errors_with_cublas_own_words(fake_cupy: FakeCupy) -> None:
+def test_failures_are_told_in_cublas_own_words(fake_cupy: FakeCupy) -> None:
     blas, square = Cublas(fake_cupy, "float32"), fake_cupy.zeros((2, 2), dtype="float32")
     fake_cupy.cublas.failure = 13
-    with pytest.raises(DeviceError, match="cublasSetStream_v2 failed: status 13 of the fake"):
+    with pytest.raises(CublasError, match="cublasSetStream_v2 failed: status 13 of the fake"):
         blas.matmul(square, square, fake_cupy.zeros((2, 2), dtype="float32"))
     fake_cupy.cublas.failure = 0
 

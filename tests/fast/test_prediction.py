@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import threading
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,9 @@ from formulas import ACTIVATION_NAMES, HIDDEN_NAMES
 
 from xpnn import MLP, evaluate, to_host
 from xpnn.fast import prediction
+from xpnn.fast.prediction import captured_query
 from xpnn.network import CUDA_QUERY_ROWS
+from xpnn.scaling import Scaling
 
 GENERATOR = np.random.default_rng(8)
 PIXELS, FLOATS = GENERATOR.integers(0, 256, (40, 6)).astype("uint8"), GENERATOR.normal(size=(40, 6))
@@ -78,10 +83,10 @@ def test_the_graph_used_longest_ago_makes_room(fake_cupy: FakeCupy) -> None:
         for _ in range(2):
             net.query(FLOATS[:n])
         net.query(FLOATS[:1])  # used again and again
-    assert net._captured is not None
-    assert len(net._captured.plans) == prediction.MOST_GRAPHS
-    assert (1, "float32") in net._captured.plans
-    assert (2, "float32") not in net._captured.plans
+    rows = [key[0] for key in captured_query(net).plans]
+    assert len(rows) == prediction.MOST_GRAPHS
+    assert 1 in rows
+    assert 2 not in rows
 
 
 def test_threads_take_turns(cuda: str) -> None:
@@ -101,14 +106,63 @@ def test_threads_take_turns(cuda: str) -> None:
     assert max(wrong) < 1e-5
 
 
-def test_copies_make_graphs_of_their_own(fake_cupy: FakeCupy) -> None:
-    net = MLP([6, 4], device="cuda")
-    net.query(FLOATS)
-    assert net._captured is not None
-    assert copy.copy(net)._captured is None
-    here = MLP([6, 4])
-    for other in (copy.deepcopy(here), pickle.loads(pickle.dumps(here))):  # noqa: S301  # our own bytes
-        np.testing.assert_array_equal(other.query(FLOATS), here.query(FLOATS))
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])  # noqa: S301
+def test_a_copy_learns(copied: Callable[[MLP], MLP]) -> None:
+    """Its layers are views of its own parameters."""
+    net, labels = MLP([6, 5, 4], seed=1), GENERATOR.integers(0, 4, 40)
+    before = net.query(FLOATS)
+    other = copied(net)
+    np.testing.assert_array_equal(other.query(FLOATS), before)
+    other.train(FLOATS, labels, epochs=1)
+    assert not np.array_equal(other.query(FLOATS), before)
+    assert np.shares_memory(other.layers[0].W, other.parameters)
+    assert np.shares_memory(other.weights, other.parameters)
+
+
+def test_a_net_that_nobody_holds_gives_its_memory_back_at_once(cuda: str) -> None:
+    gc.disable()
+    try:
+        net = MLP([6, 4], device=cuda)
+        for _ in range(3):
+            net.query(FLOATS)
+        held = weakref.ref(net)
+        queries = weakref.ref(captured_query(net))
+        del net
+        assert (held(), queries()) == (None, None)
+    finally:
+        gc.enable()
+
+
+def test_many_rows_take_no_graph(fake_cupy: FakeCupy) -> None:
+    net, x = MLP([6, 4], device="cuda"), np.zeros((prediction.MOST_ROWS + 1, 6))
+    with fake_cupy.counting() as counts:
+        for _ in range(3):
+            net.query(x)
+    assert counts.graphs == 0
+    assert captured_query(net).plans == {}
+
+
+def test_streams_wait_for_each_other(fake_cupy: FakeCupy) -> None:
+    """They share the graphs' buffers; work is put off, so that a wait that is missing shows."""
+    net, here = MLP([6, 9, 4], device="cuda", seed=1), MLP([6, 9, 4], seed=1)
+    fake_cupy._streams.puts_off = True
+    streams = [fake_cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    results, rows = [], GENERATOR.normal(size=(8, 5, 6))
+    for i, x in enumerate(rows):
+        with streams[i % 2]:
+            results.append(net.query(x))
+    for stream in reversed(streams):
+        stream.work_off()
+    for x, result in zip(rows, results, strict=True):
+        np.testing.assert_allclose(result._data, here.query(x), rtol=1e-5)
+
+
+def test_settings_that_change_are_seen(cuda: str) -> None:
+    net, here = (MLP([6, 4], device=device, seed=1) for device in (cuda, "cpu"))
+    for _ in range(3):
+        net.query(PIXELS)
+    net.scaling = here.scaling = Scaling(0.01, 0.5)
+    np.testing.assert_allclose(to_host(net.query(PIXELS)), here.query(PIXELS), rtol=1e-5)
 
 
 def test_where_cuda_refuses_one_warning_says_why(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +172,7 @@ def test_where_cuda_refuses_one_warning_says_why(fake_cupy: FakeCupy, monkeypatc
     monkeypatch.setattr("fake_cuda.FakeStream.begin_capture", refuse)
     net, here = MLP([6, 4], device="cuda", seed=1), MLP([6, 4], seed=1)
     net.query(FLOATS)
-    with pytest.warns(RuntimeWarning, match=r"can't be recorded as CUDA graphs \(cudaErrorNotSupported") as caught:
+    with pytest.warns(RuntimeWarning, match=r"can't be captured as CUDA graphs \(cudaErrorNotSupported") as caught:
         results = [to_host(net.query(FLOATS)) for _ in range(4)]
     assert len(caught) == 1
     for result in results:

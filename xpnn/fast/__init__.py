@@ -1,6 +1,7 @@
 """Faster train steps. Each is optional: without its lines in `chosen_step` the reference in `xpnn.steps` does the work.
 
-A step stays here only with a recorded gain of 1.3x (docs/benchmarks.md) and a test that compares it with the reference.
+A step stays here only with a test that compares it with the reference and a recorded gain of 1.3x (docs/benchmarks.md);
+those for CUDA wait for the measurement.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.backend import Array, xp_of
-from xpnn.failures import first_line, is_compilers, is_of_card
+from xpnn.failures import first_line, is_compile_error, is_cuda_error
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
@@ -91,7 +92,7 @@ def captured_step(
     try:
         return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
-        if precision != "float32" or (is_of_card(error) and not is_compilers(error)):
+        if precision != "float32" or (is_cuda_error(error) and not is_compile_error(error)):
             raise
         warnings.warn(
             f"the fast train step can't be used ({first_line(error)}); plain array operations do the work, slower",

@@ -1,9 +1,9 @@
-"""The fused step recorded into CUDA graphs: several updates are one launch, and Python is out of the way.
+"""The fused step captured into CUDA graphs: several updates are one launch, and Python is out of the way.
 
 What a graph reads and writes keeps its place in memory: parameters, buffers, the epoch's table and keys, and the row
 numbers, which are copied to where the graph looks for them. What changes from update to update is read on the device,
 by the update's position. A graph is made for each number of rows that comes more than once: the first time the same
-lines run at once, which also warms up the kernels, the second time they are recorded, from then on replayed.
+lines run at once, which also warms up the kernels, the second time they are captured, from then on replayed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from xpnn.backend import Array
 from xpnn.failures import first_line
+from xpnn.fast import graphs
 from xpnn.fast.fused import FusedStep
-from xpnn.fast.graphs import recorded
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 
@@ -25,7 +25,7 @@ WORK = 10**11  # of a graph, parameters times rows: Ctrl-C and the bar wait for 
 class CapturedStep(FusedStep):
     """The reference step, but for rounding, for a block of batches on a CUDA device.
 
-    Where CUDA refuses to record, a warning says why, and the step goes on without graphs.
+    Where CUDA refuses to capture, a warning says why, and the step goes on eagerly.
     """
 
     name = "captured"
@@ -59,13 +59,14 @@ class CapturedStep(FusedStep):
         return [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
 
     def _learn_or_replay(self, n: int) -> None:
-        if n in self.graphs and self.captures and self.graphs[n] is None:
+        if n not in self.graphs:
+            self.graphs[n] = None
+        elif self.graphs[n] is None and self.captures:
             self.graphs[n] = self._captured(n)
-        graph = self.graphs.setdefault(n, None)
-        if graph is None:
+        if self.graphs[n] is None:
             self._learn(n)
         else:
-            graph.launch()
+            self.graphs[n].launch()
 
     def _learn(self, n: int) -> None:
         for batch in self._batches(self.order[:n]):
@@ -77,12 +78,12 @@ class CapturedStep(FusedStep):
     def _captured(self, n: int) -> Any:
         """The graph of n rows; None, and a warning, where CUDA refuses. Nothing is computed."""
         try:
-            return recorded(self.net.xp, self.pool, lambda: self._learn(n))
+            return graphs.captured(self.net.xp, self.pool, lambda: self._learn(n))
         except Exception as error:  # CUDA, CuPy and cuBLAS each raise their own kinds
             warnings.warn(
-                f"the train step can't be recorded as a CUDA graph ({first_line(error)}); it runs without, slower",
+                f"the train step can't be captured as a CUDA graph ({first_line(error)}); it runs without, slower",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            self.captures, self.name = False, FusedStep.name
+            self.captures, self.name = False, self.name.replace("captured", "eager")
             return None

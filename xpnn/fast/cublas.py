@@ -15,6 +15,7 @@ from typing import Any
 
 from xpnn.backend import Array, ArrayModule
 from xpnn.errors import DeviceError
+from xpnn.failures import CublasError
 
 WORKSPACE = 32 << 20  # bytes, what NVIDIA advises for Hopper; without its own, a graph's replay would share CuPy's
 N, T = 0, 1  # cublasOperation_t
@@ -35,7 +36,7 @@ class Cublas:
     precision: "float32", or "tf32" or "bf16": how the factors' digits are cut on their way into the tensor cores (10 or
                7 bits of fraction instead of 23). Sums and results are float32 all the same.
 
-    Raises DeviceError where cuBLAS reports a failure, ValueError for a precision that the dtype can't have.
+    Raises CublasError where cuBLAS reports a failure, ValueError for a precision that the dtype can't have.
     """
 
     def __init__(self, xp: ArrayModule, dtype: str, precision: str = "float32") -> None:
@@ -77,7 +78,7 @@ class Cublas:
     def _call(self, function: str, *arguments: Any) -> None:
         status = getattr(self.library, function)(*arguments)
         if status:
-            raise DeviceError(f"{function} failed: {_name_of(self.library, status)}")
+            raise CublasError(f"{function} failed: {_name_of(self.library, status)}")
 
     def __del__(self) -> None:
         if getattr(self, "handle", None) and not sys.is_finalizing():

@@ -86,6 +86,8 @@ class FusedStep(ReferenceStep):
         **options: Any,
     ) -> None:
         super().__init__(net, optimizer, inputs, targets, batch_size, **options)
+        if precision != "float32":
+            self.name = f"{self.name}, {precision}"
         self.kernels = Kernels(net.xp, net.dtype)
         self.blas = Cublas(net.xp, net.dtype, precision)
         self.operations = FusedOperations(self.kernels, self.blas, self.rows).as_operations()

@@ -2,8 +2,8 @@
 //
 // REAL is float or double, given to the compiler. Matrices lie by rows. Every sum is taken in an order that depends on
 // the shapes alone, never by floating-point atomics, so that a run repeats bit for bit. `xpnn/fast/fused.py` launches
-// them and says what each stands for; tests run this very file on the CPU, threads and blocks emulated. CuPy compiles with
-// -ftz=true: float32 numbers below the smallest normal one count as 0.
+// them and says what each stands for; tests run this very file on the CPU, threads and blocks emulated. CuPy compiles
+// with -ftz=true: float32 numbers below the smallest normal one count as 0.
 
 enum Activation { IDENTITY, SIGMOID, TANH, RELU };
 enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY };
@@ -18,7 +18,8 @@ template <> struct Limits<float> {
   static constexpr float tiny = 1.17549435e-38f, rest = 2.98023224e-8f, steepest = 88.0f, lowest = -3.40282347e38f;
 };
 template <> struct Limits<double> {
-  static constexpr double tiny = 2.2250738585072014e-308, rest = 5.5511151231257827e-17, steepest = 709.0, lowest = -1.7976931348623157e308;
+  static constexpr double tiny = 2.2250738585072014e-308, rest = 5.5511151231257827e-17;
+  static constexpr double steepest = 709.0, lowest = -1.7976931348623157e308;
 };
 
 // Unlike fmax, it leaves what is not a number as it is, so that a net that diverges is found out.
@@ -203,7 +204,8 @@ extern "C" __global__ void count(
 
 // delta (n, units), which is dL/dy, becomes dL/dz, and grad_b its sums over the rows. Blocks of WARP columns x LANES.
 extern "C" __global__ void __launch_bounds__(WARP * LANES) differentiate(
-    REAL *__restrict__ delta, const REAL *__restrict__ y, REAL *__restrict__ grad_b, int n, int units, int has_bias, int activation) {
+    REAL *__restrict__ delta, const REAL *__restrict__ y, REAL *__restrict__ grad_b, int n, int units, int has_bias,
+    int activation) {
   __shared__ REAL sums[LANES][WARP];
   const int column = blockIdx.x * WARP + threadIdx.x;
   REAL sum = 0;
@@ -259,7 +261,7 @@ extern "C" __global__ void descend_by_adam(
 #define MOST_UNITS 1024
 
 // n updates of one row each, exact gradient descent of a net with one hidden layer whose own update is put off: see
-// xpnn/fast/online.py. A thread a hidden unit, all in one block; thread h alone touches column h of z, W and the biases b.
+// xpnn/fast/online.py. A thread a hidden unit, all in one block; thread h alone touches column h of z, W and b.
 //
 // z (n, units):  X W0^T at first, and in the end the deltas of the hidden layer times their rates.
 // gram (n, n):   X X^T.

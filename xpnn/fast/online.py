@@ -54,7 +54,7 @@ class OnlineStep(CapturedStep):
         (_, b), (W, c) = net.layers
         activation, output = net.activations
         is_softmax = output == SOFTMAX
-        threads = -(-max(units, n_out) // WARP) * WARP
+        threads = -(-units // WARP) * WARP
         self.kernels.launch(
             *("learn_rows", (1,), (threads,), z, gram, buffers.t, buffers.weights),
             *(z if b is None else b, W, z if c is None else c, buffers.outputs[-1]),

@@ -67,15 +67,20 @@ class StreamedStep:
         if targets.ndim > 1:
             targets = smoothed(targets, net.loss_function, label_smoothing)
         self.sources = [inputs, targets] if weights is None else [inputs, targets, weights]
-        block = _block(self.sources, batch)
-        staged = [xp.zeros((SLOTS * block, *source.shape[1:]), dtype=source.dtype) for source in self.sources]
-        parts = [*staged, None][:3]  # None: there are no weights
-        # The step is made for one block, so that it wants no more rows than a slot has, and then reads from all slots.
-        x, t, w = (None if part is None else part[:block] for part in parts)
+
+        def room_for(rows: int) -> list[Array | None]:
+            staged = [xp.zeros((rows, *source.shape[1:]), dtype=source.dtype) for source in self.sources]
+            return staged if len(staged) == 3 else [*staged, None]
+
+        # The step is made for as many rows as a block may have, says how many it takes, and then reads from all slots.
+        x, t, w = room_for(_block(self.sources, batch))
         self.step = make(net, optimizer, x, t, batch, weights=w, label_smoothing=label_smoothing, **options)
+        self.rows, self.updates = self.step.rows, self.step.updates
+        del x, t, w
+        parts = room_for(SLOTS * self.rows)
         self.step.inputs, self.step.targets, self.step.weights = parts
         self.step.mean_weight = mean_weight(weights)
-        self.rows, self.updates = self.step.rows, self.step.updates
+        staged = [part for part in parts if part is not None]
         self.slots = self._slots(staged)
         self.next = 0  # the slot that is filled next
         self.cuda = xp.cuda
