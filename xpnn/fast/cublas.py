@@ -92,13 +92,13 @@ def _pointer(array: Array) -> ctypes.c_void_p:
 def _layout(matrix: Array) -> tuple[int, int]:
     """Whether a matrix lies by rows (N) or is the transpose of one that does (T), and the numbers from row to row.
 
-    Where there is one row alone, the stride says nothing, but cuBLAS wants it as long as a row at least.
+    Where there is one row alone, the stride says nothing, but cuBLAS wants it as long as a row.
     """
     (rows, columns), (across, along), size = matrix.shape, matrix.strides, matrix.itemsize
     if along == size or columns == 1:
-        return N, max(across // size, columns) if rows > 1 else columns
+        return N, across // size if rows > 1 else columns
     if across == size or rows == 1:
-        return T, max(along // size, rows)
+        return T, along // size
     raise ValueError(f"a matrix of shape {matrix.shape} and strides {matrix.strides} is neither by rows nor by columns")
 
 

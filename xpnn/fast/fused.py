@@ -156,18 +156,15 @@ class FusedStep(ReferenceStep):
     def _descend(self) -> None:
         net, numbers, size = self.net, self.optimizer.settings, self.gradient.size
         rest = (self.row, self.row.shape[1], np.int64(size), np.int64(net.weights.size))
-        decays = self.optimizer.weight_decay > 0
         if "beta1" in numbers:
             moments = self.state["first_moment"], self.state["second_moment"]
             betas = float(numbers["beta1"]), float(numbers["beta2"])
-            self.kernels.over_elements(
-                "descend_by_adam", size, net.parameters, self.gradient, *moments, *rest, decays, *betas
-            )
+            self.kernels.over_elements("descend_by_adam", size, net.parameters, self.gradient, *moments, *rest, *betas)
         elif "momentum" in numbers:
             momentum = float(numbers["momentum"])
             velocity, nesterov = self.state.get("velocity", self.gradient), bool(numbers["nesterov"])
             self.kernels.over_elements(
-                "descend", size, net.parameters, self.gradient, velocity, *rest, decays, momentum, nesterov
+                "descend", size, net.parameters, self.gradient, velocity, *rest, momentum, nesterov
             )
         else:
             super()._descend()

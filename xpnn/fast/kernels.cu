@@ -15,11 +15,11 @@ enum Loss { SQUARED_ERROR, CROSS_ENTROPY, BINARY_CROSS_ENTROPY };
 // half the gap below 1 (see xpnn/losses.py); lowest: below all finite numbers but itself.
 template <typename T> struct Limits;
 template <> struct Limits<float> {
-  static constexpr float tiny = 1.17549435e-38f, rest = 2.98023224e-8f, steepest = 88.0f, lowest = -3.40282347e38f;
+  static constexpr float tiny = 1.17549435e-38f, rest = 2.98023224e-8f, lowest = -3.40282347e38f;
 };
 template <> struct Limits<double> {
   static constexpr double tiny = 2.2250738585072014e-308, rest = 5.5511151231257827e-17;
-  static constexpr double steepest = 709.0, lowest = -1.7976931348623157e308;
+  static constexpr double lowest = -1.7976931348623157e308;
 };
 
 // Unlike fmax, it leaves what is not a number as it is, so that a net that diverges is found out.
@@ -27,7 +27,7 @@ static __device__ REAL at_least(REAL limit, REAL value) { return value < limit ?
 
 static __device__ REAL activated(REAL z, int activation) {
   switch (activation) {
-    case SIGMOID: return 1 / (1 + exp(-at_least(-Limits<REAL>::steepest, z)));
+    case SIGMOID: return 1 / (1 + exp(-z));  // 0 where exp overflows
     case TANH: return tanh(z);
     case RELU: return at_least(0, z);
     default: return z;
@@ -95,13 +95,13 @@ extern "C" __global__ void activate(
     z[i] = activated(has_bias ? z[i] + b[i % units] : z[i], activation);
 }
 
-// A row of z (units) becomes f(z + b), or the softmax of it. For a warp.
+// A row of z (units) becomes f(z + b), or with the IDENTITY the softmax of it. For a warp.
 static __device__ void activate_row(REAL *z, const REAL *b, int units, int has_bias, int activation, int is_softmax) {
   const int lane = threadIdx.x % WARP;
   REAL largest = Limits<REAL>::lowest, sum = 0;
   for (int i = lane; i < units; i += WARP) {
     const REAL inputs = has_bias ? z[i] + b[i] : z[i];
-    z[i] = is_softmax ? inputs : activated(inputs, activation);
+    z[i] = activated(inputs, activation);
     largest = fmax(largest, inputs);
   }
   if (!is_softmax) return;
@@ -224,10 +224,11 @@ extern "C" __global__ void __launch_bounds__(WARP * LANES) differentiate(
 }
 
 // Gradient descent with Polyak's or Nesterov's momentum, after weight decay; `row` is the update's row of the table.
-// The first `weights` of the `size` parameters are weights. velocity is read only where momentum isn't 0.
+// The first `weights` of the `size` parameters are weights: decay leaves `shrink` of them, which is 1 where there is none.
+// velocity is read only where momentum isn't 0.
 extern "C" __global__ void descend(
     REAL *parameters, const REAL *gradient, REAL *velocity, const REAL *row, int columns, long long size,
-    long long weights, int decays, REAL momentum, int nesterov) {
+    long long weights, REAL momentum, int nesterov) {
   const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
   const REAL rate = row[0], shrink = row[columns - 2];
   for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
@@ -237,7 +238,7 @@ extern "C" __global__ void descend(
       velocity[i] = speed;
       step = nesterov ? step / momentum + speed : speed;
     }
-    const REAL before = decays && i < weights ? parameters[i] * shrink : parameters[i];
+    const REAL before = i < weights ? parameters[i] * shrink : parameters[i];
     parameters[i] = before - step * rate;
   }
 }
@@ -245,14 +246,14 @@ extern "C" __global__ void descend(
 // Adam, after weight decay; the moments lack constant factors, see xpnn/optimizers.
 extern "C" __global__ void descend_by_adam(
     REAL *parameters, const REAL *gradient, REAL *first_moment, REAL *second_moment, const REAL *row, int columns,
-    long long size, long long weights, int decays, REAL beta1, REAL beta2) {
+    long long size, long long weights, REAL beta1, REAL beta2) {
   const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
   const REAL rate = row[0], small = row[1], shrink = row[columns - 2];
   for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
     const REAL g = gradient[i], first = first_moment[i] * beta1 + g, second = second_moment[i] * beta2 + g * g;
     first_moment[i] = first;
     second_moment[i] = second;
-    const REAL before = decays && i < weights ? parameters[i] * shrink : parameters[i];
+    const REAL before = i < weights ? parameters[i] * shrink : parameters[i];
     parameters[i] = before - first / (sqrt(second) + small) * rate;
   }
 }
