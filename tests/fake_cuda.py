@@ -211,6 +211,7 @@ class FakeCublas:
         self.settings: dict[int, dict[str, int]] = {}
         self.numbers = itertools.count(1)
         self.failure = 0  # the status of all calls
+        self.workspace_size = 0  # that a handle was given last
         self.cublasGetStatusString = _Named(lambda status: f"status {status} of the fake".encode())
 
     def cublasCreate_v2(self, handle: Any) -> int:  # noqa: N802  # cuBLAS's names
@@ -229,6 +230,7 @@ class FakeCublas:
 
     def cublasSetWorkspace_v2(self, handle: Any, workspace: Any, size: Any) -> int:  # noqa: N802
         self.settings[handle.value]["workspace"] = workspace.value
+        self.workspace_size = size.value
         return self.failure
 
     def cublasGemmEx(self, handle: Any, kind_a: Any, kind_b: Any, *arguments: Any) -> int:  # noqa: N802
@@ -255,15 +257,15 @@ class FakeCublas:
 
 
 class _Named:
-    """A C function with a type to return, as ctypes has it."""
+    """A C function that returns a text, as ctypes has it: half an address where it isn't told so."""
 
     restype: Any = None
 
     def __init__(self, function: Callable[[int], bytes]) -> None:
         self.function = function
 
-    def __call__(self, status: int) -> bytes:
-        return self.function(status)
+    def __call__(self, status: int) -> bytes | int:
+        return self.function(status) if self.restype is ctypes.c_char_p else 1 << 30
 
 
 def _by_rows(pointer: Any, rows: int, columns: int, lead: int, dtype: str) -> NDArray[Any]:

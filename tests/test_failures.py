@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,9 @@ def failing(use: Callable[[], Any]) -> str:
             f"1.5 MiB more were needed, {ALL_FREE}, CuPy may take 9.0 MiB (CUPY_GPU_MEMORY_LIMIT)",
         ),
         (OutOfMemoryError(1536, 0), f"1,536 bytes more were needed, {ALL_FREE}"),
+        (OutOfMemoryError(MIB, 0), f"1.0 MiB more were needed, {ALL_FREE}"),
+        (OutOfMemoryError(1024 * MIB, 0), f"1.0 GiB more were needed, {ALL_FREE}"),
+        (CUDARuntimeError("CUDA_ERROR_OUT_OF_MEMORY"), f"CUDA_ERROR_OUT_OF_MEMORY, {ALL_FREE}"),
         (CUDARuntimeError(SHORT), f"{SHORT}, {ALL_FREE}"),
         (CublasError("CUBLAS_STATUS_ALLOC_FAILED"), f"CUBLAS_STATUS_ALLOC_FAILED, {ALL_FREE}"),
     ],
@@ -87,7 +91,7 @@ def test_what_is_said_of_a_lost_card(fake_cupy: FakeCupy) -> None:
 
     text = failing(lambda: net.query(X))
 
-    assert text.startswith(f"cuda:0 failed ({ILLEGAL}; seen in xpnn.")
+    assert text.startswith(f"cuda:0 failed ({ILLEGAL}; seen in xpnn.fast.")  # the last place, not the first
     assert text.endswith(
         "): what was on the card is lost, files saved before are intact; start the program again, or use --device cpu; "
         "nvidia-smi shows the card's state; if it fails again, report what this says with CUDA_LAUNCH_BLOCKING=1 set, "
@@ -278,3 +282,21 @@ def test_an_error_without_words_or_traceback_is_named(fake_cupy: FakeCupy) -> No
     text = str(device_error(CublasError(), fake_cupy.cuda.Device(0)))
 
     assert text.startswith("cuda:0 failed (CublasError): the card still answers")
+
+
+def test_a_card_is_lost_that_does_not_finish_its_work() -> None:
+    """It may say how much memory it has all the same."""
+
+    def synchronize() -> None:
+        raise CUDARuntimeError(ILLEGAL)
+
+    card = SimpleNamespace(id=0, mem_info=(1, 2), synchronize=synchronize)
+    assert "what was on the card is lost" in str(device_error(CUDARuntimeError(ILLEGAL), card))
+    card.synchronize = lambda: None
+    assert "the card still answers" in str(device_error(CUDARuntimeError(ILLEGAL), card))
+
+
+def test_only_the_first_line_tells_what_an_error_is(fake_cupy: FakeCupy) -> None:
+    error = CompileError("\nkernel.cu(3): error: no such name\n// out of memory: see there\n")
+    text = str(device_error(error, fake_cupy.cuda.Device(0)))
+    assert text.startswith("cuda:0 failed (kernel.cu(3): error: no such name): the card still answers")

@@ -45,6 +45,17 @@ def test_products_of_every_layout_are_numpys(cuda: str, layout_a: str, layout_b:
         np.testing.assert_allclose(to_host(out), expected, rtol=1e-12 if dtype == "float64" else 1e-5, atol=1e-6)
 
 
+def test_a_row_and_a_column_may_lie_anyhow(cuda: str) -> None:
+    """Every second number of a row: the stride says nothing of a matrix's one row."""
+    xp, values = get_xp(cuda), np.arange(1.0, 33).reshape(4, 8)
+    wide, out = xp.asarray(values), xp.zeros((4, 4))
+    blas = Cublas(xp, "float64")
+    blas.matmul(wide[::2, ::2][:, :1], wide[2:3, ::2], out[:2])
+    np.testing.assert_array_equal(to_host(out)[:2], values[::2, :1] * values[2, ::2])
+    blas.matmul(wide[1:2, ::2], wide[:, ::2][:, 1:2], out[3:, :1])
+    assert to_host(out)[3, 0] == values[1, ::2] @ values[:, 2]
+
+
 def test_scalars_add_to_what_is_there(cuda: str) -> None:
     xp, generator = get_xp(cuda), np.random.default_rng(0)
     a, b, c = (generator.normal(size=shape) for shape in [(3, 4), (4, 5), (3, 5)])
@@ -91,6 +102,27 @@ def test_failures_are_told_in_cublas_own_words(fake_cupy: FakeCupy) -> None:
     with pytest.raises(CublasError, match="cublasSetStream_v2 failed: status 13 of the fake"):
         blas.matmul(square, square, fake_cupy.zeros((2, 2), dtype="float32"))
     fake_cupy.cublas.failure = 0
+
+
+def test_a_failure_without_a_name_has_its_number(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    blas = Cublas(fake_cupy, "float32")
+    monkeypatch.setattr(fake_cupy.cublas.cublasGetStatusString, "function", lambda status: None)
+    monkeypatch.setattr(fake_cupy.cublas, "failure", 7)
+    with pytest.raises(CublasError, match=r"failed: status 7$"):
+        blas.matmul(*(fake_cupy.zeros((2, 2), dtype="float32") for _ in range(3)))
+
+
+def test_the_workspace_is_as_large_as_is_said(fake_cupy: FakeCupy) -> None:
+    blas = Cublas(fake_cupy, "float32")
+    blas.matmul(*(fake_cupy.zeros((2, 2), dtype="float32") for _ in range(3)))
+    assert fake_cupy.cublas.workspace_size == blas.workspace.nbytes == cublas.WORKSPACE
+
+
+def test_a_handle_is_destroyed_with_its_owner(fake_cupy: FakeCupy) -> None:
+    blas = Cublas(fake_cupy, "float32")
+    assert len(fake_cupy.cublas.settings) == 1
+    del blas
+    assert fake_cupy.cublas.settings == {}
 
 
 def test_the_library_that_can_not_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

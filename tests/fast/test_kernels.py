@@ -66,11 +66,41 @@ def test_extremes_and_what_is_not_a_number(cuda: str, name: str, dtype: str) -> 
     """A net that diverges must be found out; nothing finite may overflow."""
     xp, activation = Device.named(cuda).xp, activation_named(name)
     z = np.array([[1e30, -1e30, 0], [800, -800, 1], [np.nan, 0, 1], [np.inf, 1, 2], [0, -np.inf, 1]], dtype=dtype)
+    z = np.concatenate([z, np.array([[-800, -801, -802]], dtype=dtype)])  # whose exponentials are 0
     ours = xp.asarray(z)
-    operations_on(xp, dtype).activate(ours, None, activation, ours, xp.zeros((5, 1), dtype=dtype))
+    operations_on(xp, dtype).activate(ours, None, activation, ours, xp.zeros((6, 1), dtype=dtype))
     with np.errstate(all="ignore"):
-        PLAIN.activate(z, None, activation, z, np.zeros((5, 1), dtype=dtype))
+        PLAIN.activate(z, None, activation, z, np.zeros((6, 1), dtype=dtype))
     np.testing.assert_allclose(to_host(ours), z, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("place", [0, 31, 32, 64])
+def test_a_rows_largest_input_is_found_wherever_it_is(cuda: str, place: int) -> None:
+    """Or its exponential overflows; a lane takes two or three of 65."""
+    xp, softmax = Device.named(cuda).xp, activation_named("softmax")
+    z = np.zeros((1, 65))
+    z[0, place] = 800
+    ours = xp.asarray(z)
+    operations_on(xp, "float64").activate(ours, None, softmax, ours, xp.zeros((1, 1)))
+    np.testing.assert_array_equal(to_host(ours), z / 800)  # exp(-800) is 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["sigmoid", "softmax"])
+def test_small_outputs_keep_their_digits(cuda: str, name: str, dtype: str) -> None:
+    """A loss takes their logarithm, down to the smallest normal number."""
+    xp, activation = Device.named(cuda).xp, activation_named(name)
+    z = np.linspace(0, -87 if dtype == "float32" else -708, 60).astype(dtype)[:, None]
+    z = z if name == "sigmoid" else np.concatenate([z, -z / 9], axis=1)
+    ours, exact = xp.asarray(z), z.astype(np.longdouble)
+    operations_on(xp, dtype).activate(ours, None, activation, ours, xp.zeros((60, 1), dtype=dtype))
+    expected = 1 / (1 + np.exp(-exact))
+    if name == "softmax":
+        expected = np.exp(exact) / np.exp(exact).sum(axis=1, keepdims=True)
+    normal = expected > 2 * np.finfo(dtype).tiny
+    assert normal.sum() > 50
+    rtol = abs(z).max() * np.finfo(dtype).eps  # what z is rounded by, in a difference
+    np.testing.assert_allclose(to_host(ours)[normal], expected[normal].astype(dtype), rtol=rtol)
 
 
 @pytest.mark.usefixtures("order")
@@ -89,6 +119,16 @@ def test_differentiate(cuda: str, name: str | None, has_bias: bool, dtype: str) 
         PLAIN.differentiate(theirs, activation, y, np.zeros((shape[0], 1), dtype), their_b if has_bias else None)
         close(ours, theirs, dtype)
         np.testing.assert_allclose(to_host(our_b), their_b, rtol=1e-4, atol=30 * TOLERANCE[dtype])  # sums of many
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_sums_over_many_rows_are_not_rounded(cuda: str, precision: str) -> None:
+    """They are a product with ones, but none whose factors may be cut."""
+    xp, delta = Device.named(cuda).xp, np.random.default_rng(0).normal(size=(1100, 5)).astype("float32")
+    operations = FusedOperations(Kernels(xp, "float32"), Cublas(xp, "float32", precision), rows=1100)
+    ours, column = xp.zeros(5, dtype="float32"), xp.zeros((1100, 1), dtype="float32")
+    operations.differentiate(xp.asarray(delta), None, xp.asarray(delta), column, ours)
+    np.testing.assert_allclose(to_host(ours), delta.astype(float).sum(axis=0), rtol=0, atol=1e-4)  # of about 30
 
 
 def steps_for(device: str, dtype: str, **options: Any) -> list[ReferenceStep]:
@@ -145,14 +185,16 @@ def test_measure_and_count(cuda: str, loss: str, n: int, weights: bool, dtype: s
     for step in steps_for(cuda, dtype, loss=loss, output=output, weights=weights, sizes=[37, 6, 41]):
         generator, buffers = np.random.default_rng(2), step._buffers_for(n)
         z = 3 * generator.normal(size=(n, 41)).astype(dtype)
-        z[0, 3:5] = z.max() + 9  # two largest: the first one counts
+        z[0, [3, 4, 35]] = z.max() + 9  # three largest, two of them one lane's: the first one counts
+        z[1:2] -= 20
+        z[1:2, 3] = -2  # where all are negative
         z[-1, 7] = -1e4
         buffers.t[...] = step.net.xp.asarray(generator.random((n, 41)), dtype=dtype)
         buffers.labels[...] = step.net.xp.asarray(np.full(n, 3))
         buffers.weights[...] = step.net.xp.asarray(generator.random((n, 1)), dtype=dtype)
         b, activation = step.net.layers[-1].b, step.activations[-1]
         assert b is not None
-        b[...] = step.net.xp.asarray(np.where(np.isin(np.arange(41), (3, 4)), 0.5, generator.normal(size=41)))
+        b[...] = step.net.xp.asarray(np.where(np.isin(np.arange(41), (3, 4, 35)), 0.5, generator.normal(size=41)))
         for _ in range(2):
             y = buffers.outputs[-1]
             y[...] = step.net.xp.asarray(z)
@@ -168,7 +210,7 @@ def test_measure_and_count(cuda: str, loss: str, n: int, weights: bool, dtype: s
     np.testing.assert_allclose(ours[3], theirs[3], rtol=20 * TOLERANCE[dtype])
     for our, their in zip([ours[2], *ours[4:]], [theirs[2], *theirs[4:]], strict=True):
         np.testing.assert_array_equal(our, their)
-    assert ours[2][0]
+    assert ours[2][:2].all()
 
 
 def test_losses_that_are_not_finite_are_counted_no_more(cuda: str) -> None:
@@ -179,6 +221,23 @@ def test_losses_that_are_not_finite_are_counted_no_more(cuda: str) -> None:
         buffers.column[...] = step.net.xp.asarray(np.array(values, dtype="float32")[:, None])
         step._count(buffers)
     assert step.finite_updates() == 1
+
+
+@pytest.mark.usefixtures("order")
+@pytest.mark.parametrize("bad", [[], [0], [299], [10, 266], [255, 43, 299]], ids=str)
+def test_rows_are_counted_up_to_the_first_loss_that_is_not_finite(
+    cuda: str, bad: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each row is an update, as in the online step; 10 and 266 are one thread's."""
+    step, _ = steps_for(cuda, "float32")
+    monkeypatch.setattr(step, "_updates_of", lambda buffers: 300)
+    buffers, losses = step._buffers_for(300), np.ones((300, 1), dtype="float32")
+    for row in bad:
+        losses[row] = np.nan if row % 2 else np.inf
+    buffers.column[...] = step.net.xp.asarray(losses)
+    step._count(buffers)
+    assert step.finite_updates() == min([*bad, 300])
+    assert step.position.tolist() == [300]
 
 
 @pytest.mark.usefixtures("order")

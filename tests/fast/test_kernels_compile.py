@@ -13,6 +13,7 @@ from cuda_emulator import Module, find_compiler
 from nvrtc import CompileError, Nvrtc, find_nvrtc
 
 import xpnn
+from xpnn.fast import kernels
 
 KERNELS = Path(inspect.getfile(xpnn)).parent / "fast" / "kernels.cu"
 ARCHITECTURES = ["sm_70", "sm_80", "sm_90", "sm_100"]  # Volta, Ampere, Hopper, Blackwell
@@ -35,7 +36,7 @@ def nvrtc_for(arch: str) -> Nvrtc:
 
 
 def options(real: str) -> tuple[str, ...]:
-    return (f"-DREAL={real}", "--std=c++17")
+    return kernels.options({"float": "float32", "double": "float64"}[real])
 
 
 @pytest.mark.parametrize("real", REALS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,30 @@ def test_it_is_the_reference_but_for_rounding(cuda: str, case: Case) -> None:
     assert distance(sabotaged, expected) > 1e-5
 
 
+def test_it_takes_a_block_as_wide_as_there_may_be(cuda: str) -> None:
+    sizes, found = (7, 1024, 3), []
+    for device in (cuda, "cpu"):
+        net, samples = MLP(sizes, device=device, dtype="float64", seed=3), samples_for(Case(sizes)).take(slice(40))
+        (epoch,) = train(net, samples, epochs=1, batch_size=1, optimizer=optimizers.sgd())
+        assert device == "cpu" or epoch.step == "deferred, captured"
+        found.append(to_host(net.parameters))
+    assert distance(*found) < 1e-12
+
+
+def test_sums_whose_exponentials_overflow_are_no_trouble(cuda: str) -> None:
+    found, samples = [], samples_for(Case())
+    for device in (cuda, "cpu"):
+        net = MLP((7, 6, 4), device=device, dtype="float64", seed=3)
+        (W, b), (output, _) = (map(to_host, layer) for layer in net.layers)
+        sums = 3000 * (np.maximum(samples.inputs @ W.T + b, 0) @ output.T)
+        assert sums.max() > 1000  # beyond 709 exp overflows
+        net.layers[-1].W[...] = net.xp.asarray(3000 * output)
+        (epoch,) = train(net, samples, epochs=1, batch_size=1, optimizer=optimizers.sgd(1e-6), fast=device == cuda)
+        assert math.isfinite(epoch.loss)
+        found.append(to_host(net.parameters))
+    assert distance(*found) < 1e-12
+
+
 @pytest.mark.parametrize("case", ONLINE.values(), ids=ONLINE.keys())
 def test_in_float32_it_errs_no_more_than_twice_as_much(cuda: str, case: Case) -> None:
     exact = trained(case, "cpu", "float64")[0]
@@ -94,6 +119,7 @@ def test_it_is_taken_only_where_it_is_exact(cuda: str) -> None:
         )
 
     assert applies()
+    assert applies((7, 1024, 64))
     assert not applies(batch_size=2)
     assert not applies((7, 4))
     assert not applies((7, 6, 5, 4))

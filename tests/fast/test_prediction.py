@@ -18,7 +18,7 @@ from formulas import ACTIVATION_NAMES, HIDDEN_NAMES
 from xpnn import MLP, evaluate, to_host
 from xpnn.fast import prediction
 from xpnn.fast.prediction import captured_query
-from xpnn.network import CUDA_QUERY_ROWS
+from xpnn.network import CUDA_QUERY_ROWS, ChunkBuffers
 from xpnn.scaling import Scaling
 
 GENERATOR = np.random.default_rng(8)
@@ -58,6 +58,33 @@ def test_graphs_see_the_parameters_as_they_are(cuda: str) -> None:
     other = MLP([6, 9, 4], seed=2)
     net.parameters[...] = net.xp.asarray(other.parameters)
     np.testing.assert_allclose(to_host(net.query(FLOATS)), other.query(FLOATS), rtol=1e-5)
+
+
+def test_pixels_and_floats_are_as_many_rows_but_not_one_graph(cuda: str) -> None:
+    net, here = MLP([6, 9, 4], device=cuda, seed=1), MLP([6, 9, 4], seed=1)
+    for rows in (FLOATS, PIXELS) * 3:
+        np.testing.assert_allclose(to_host(net.query(rows)), here.query(rows), rtol=1e-5)
+
+
+def test_what_a_graph_writes_to_lives_as_long_as_it(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy would give the memory to other arrays, and the graph write into these."""
+    net, make = MLP([6, 9, 4], device="cuda"), MLP.chunk_buffers
+    seen: list[weakref.ref[Any]] = []
+
+    def watched(self: MLP, x: Any, result: Any) -> ChunkBuffers:
+        buffers = make(self, x, result)
+        seen.extend(weakref.ref(array) for array in (buffers.x, *buffers.outputs, buffers.column))
+        return buffers
+
+    net.query(PIXELS)
+    monkeypatch.setattr(MLP, "chunk_buffers", watched)
+    net.query(PIXELS)  # which is captured
+    gc.collect()
+    assert len(seen) == 4
+    assert all(array() is not None for array in seen)
+    del net
+    gc.collect()
+    assert all(array() is None for array in seen)
 
 
 def test_a_result_stays_as_it_is(cuda: str) -> None:

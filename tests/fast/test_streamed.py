@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from xpnn import MLP, DataError, Samples, evaluate, optimizers, to_host, train
 from xpnn.backend import Device, free_memory
 from xpnn.evaluation import COPIES, ORDER_BYTES, SHARE, placed
-from xpnn.fast import captured, streamed
+from xpnn.fast import captured, online, streamed
 from xpnn.fast.captured import CapturedStep
+from xpnn.fast.online import OnlineStep
 from xpnn.fast.streamed import StreamedStep
 from xpnn.range_test import find_learning_rate
 from xpnn.steps import ReferenceStep
@@ -171,6 +172,14 @@ def test_a_slot_is_small_but_holds_a_batch(fake_cupy: FakeCupy, monkeypatch: pyt
     monkeypatch.setattr(streamed, "SLOT_BYTES", 1 << 26)
     assert make_step(Case()).rows == BATCH
     assert make_step(Case(), ReferenceStep).rows == BATCH
+
+
+def test_a_slot_holds_as_many_single_rows_as_the_online_step_takes(
+    fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "BLOCK", 4)
+    step = make_step(Case(), OnlineStep, batch_size=1)
+    assert (step.rows, step.updates) == (2 * 4, 2 * 4)
 
 
 def kinds(samples: Samples) -> tuple[type, type]:

@@ -224,8 +224,8 @@ extern "C" __global__ void __launch_bounds__(WARP * LANES) differentiate(
 }
 
 // Gradient descent with Polyak's or Nesterov's momentum, after weight decay; `row` is the update's row of the table.
-// The first `weights` of the `size` parameters are weights: decay leaves `shrink` of them, which is 1 where there is none.
-// velocity is read only where momentum isn't 0.
+// The first `weights` of the `size` parameters are weights: decay leaves `shrink` of them, which is 1 where there is
+// none. velocity is read only where momentum isn't 0.
 extern "C" __global__ void descend(
     REAL *parameters, const REAL *gradient, REAL *velocity, const REAL *row, int columns, long long size,
     long long weights, REAL momentum, int nesterov) {
