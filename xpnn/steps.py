@@ -1,14 +1,13 @@
 """The train step: one batch in, one update of the parameters. This is the algorithm, written once.
 
-A step is called with row numbers and keeps four attributes that the training loop reads:
+A step is called with row numbers and keeps three attributes that the training loop reads:
 
     name      for the record of the epoch
     rows      how many row numbers it wants at a time
     rows_xp   the array module of these: the net's, where the rows are on its device
-    updates   how many updates of the parameters it makes of them
 
-The step below is the reference: rows = batch_size, updates = 1. A faster one (in `xpnn.fast`) may take more
-rows and make more updates, and must agree with this one.
+The step below is the reference: rows = batch_size. A faster one (in `xpnn.fast`) may take more rows, make several
+updates of the parameters of them, and must agree with this one.
 
 After its first call a step allocates nothing and never asks the device for a value: it writes into buffers
 made once, reads the learning rate from a table on the device, and adds the loss and the hits to totals on the
@@ -36,7 +35,6 @@ class Step(Protocol):
 
     rows: int
     rows_xp: ArrayModule
-    updates: int
 
     @property
     def name(self) -> str:
@@ -116,7 +114,6 @@ class ReferenceStep:
     """
 
     name = "reference"
-    updates = 1
     operations: Operations = PLAIN
 
     def __init__(

@@ -30,7 +30,7 @@ class BlockStep(ReferenceStep):
         **options: Any,
     ) -> None:
         super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)
-        self.batch, self.updates = batch_size, -(-self.rows // batch_size)
+        self.batch = batch_size
         self.answers = np.empty((self.rows, net.sizes[-1]), dtype=net.dtype)
         self.spare = np.empty_like(self.answers)
         self.done = 0  # updates of the epoch

@@ -36,8 +36,7 @@ class CapturedStep(FusedStep):
         super().__init__(net, optimizer, inputs, targets, batch_size, **options)
         self.batch = self.rows
         in_time = max(1, WORK // (net.parameters.size * self.batch))
-        self.updates = min(UPDATES, in_time, -(-len(inputs) // self.batch))
-        self.rows = self.updates * self.batch
+        self.rows = self.batch * min(UPDATES, in_time, -(-len(inputs) // self.batch))
         self.order = net.xp.zeros(self.rows, dtype="int64")
         self.graphs: dict[int, Any] = {}  # by the number of rows; None: they came once
         self.pool = net.xp.cuda.MemoryPool()

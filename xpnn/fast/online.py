@@ -34,7 +34,6 @@ class OnlineStep(CapturedStep):
     ) -> None:
         super().__init__(net, optimizer, inputs, targets, BLOCK, **options)
         xp, units, rows = net.xp, net.sizes[1], self.batch
-        self.updates = self.rows
         self.deltas = xp.empty((rows, units), dtype=net.dtype)
         self.gram = xp.empty((rows, rows), dtype=net.dtype)
 

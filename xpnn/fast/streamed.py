@@ -75,7 +75,7 @@ class StreamedStep:
         # The step is made for as many rows as a block may have, says how many it takes, and then reads from all slots.
         x, t, w = room_for(_block(self.sources, batch))
         self.step = make(net, optimizer, x, t, batch, weights=w, label_smoothing=label_smoothing, **options)
-        self.rows, self.updates = self.step.rows, self.step.updates
+        self.rows = self.step.rows
         del x, t, w
         parts = room_for(SLOTS * self.rows)
         self.step.inputs, self.step.targets, self.step.weights = parts
