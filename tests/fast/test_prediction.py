@@ -105,11 +105,13 @@ def test_many_rows_go_in_chunks(cuda: str) -> None:
 
 
 def test_the_graph_used_longest_ago_makes_room(fake_cupy: FakeCupy) -> None:
-    net = MLP([6, 4], device="cuda")
+    net, plans = MLP([6, 4], device="cuda"), []
     for n in range(1, prediction.MOST_GRAPHS + 3):
         for _ in range(2):
             net.query(FLOATS[:n])
         net.query(FLOATS[:1])  # used again and again
+        plans.append(next(plan for key, plan in captured_query(net).plans.items() if key[0] == 1))
+    assert len({id(plan) for plan in plans}) == 1  # nor was it made again
     rows = [key[0] for key in captured_query(net).plans]
     assert len(rows) == prediction.MOST_GRAPHS
     assert 1 in rows
@@ -206,9 +208,18 @@ def test_where_cuda_refuses_one_warning_says_why(fake_cupy: FakeCupy, monkeypatc
         np.testing.assert_allclose(result, here.query(FLOATS), rtol=1e-5)
 
 
-def test_without_the_compiler_plain_operations_answer(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+class CompileException(Exception):  # noqa: N818  # CuPy's name
+    """What CuPy raises where a kernel doesn't compile."""
+
+    __module__ = "cupy.cuda.compiler"
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, CompileException])
+def test_without_the_compiler_plain_operations_answer(
+    fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
     def broken(*arguments: Any) -> None:
-        raise RuntimeError("NVRTC can't be loaded")
+        raise kind("NVRTC can't be loaded")
 
     monkeypatch.setattr("fake_device.emulated", broken)
     net, here = MLP([6, 4], device="cuda", seed=1), MLP([6, 4], seed=1)
