@@ -1,7 +1,9 @@
 """load(): formats told apart by content, and what must agree between files and labels."""
 
+import bz2
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +37,10 @@ def write_npz(folder: Path, **arrays: object) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "idx", "npz"])
-@pytest.mark.parametrize("zipped", [False, True])
-def test_the_content_tells_the_format(tmp_path: Path, kind: str, zipped: bool) -> None:
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_the_content_tells_the_format(tmp_path: Path, kind: str, pack: Callable[[bytes], bytes]) -> None:
     path = write_npz(tmp_path) if kind == "npz" else write_idx(tmp_path) if kind == "idx" else write(tmp_path / "data")
-    if zipped:
-        path.write_bytes(gzip.compress(path.read_bytes()))
+    path.write_bytes(pack(path.read_bytes()))
     path = path.rename(path.with_name("images.data"))
     if kind == "idx":
         (tmp_path / "train-labels-idx1-ubyte").rename(tmp_path / "labels.data")
@@ -55,6 +56,18 @@ def test_the_content_tells_the_format(tmp_path: Path, kind: str, zipped: bool) -
     unlabelled = read_samples(path, labelled=False)
     assert unlabelled.targets is None
     assert unlabelled.inputs.shape == (3, 5 if kind == "csv" else 4)
+
+
+def test_a_damaged_bzip2_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.bz2"
+    content = bytearray(bz2.compress(ROWS.encode()))
+    path.write_bytes(content[:-4])
+    with pytest.raises(DataError, match=r"rows\.csv\.bz2: damaged bzip2 file \(.*\): fetch it again"):
+        load(path)
+    content[20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.csv\.bz2: damaged bzip2 file \(.*\): fetch it again"):
+        load(path)
 
 
 def test_a_folder_named_as_mnist_is(tmp_path: Path) -> None:
@@ -103,7 +116,9 @@ def test_a_name_wins_over_a_file_and_a_path_does_not_look_like_a_name(
     assert load("digits").image_shape == (8, 8)
     assert load("./digits").image_shape == (2, 2)
     assert load(Path("digits")).image_shape == (2, 2)
-    with pytest.raises(DataError, match="mnsit: no such file; the data sets known by name are digits and mnist"):
+    with pytest.raises(
+        DataError, match="mnsit: no such file; the data sets known by name are digits and mnist"
+    ):
         load("mnsit")
 
 

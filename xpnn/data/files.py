@@ -1,9 +1,10 @@
-"""Opening data files, plain or gzipped by content; whatever fails on the way is a DataError."""
+"""Opening data files, plain or packed (gzip, bzip2) by content; whatever fails on the way is a DataError."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from typing import BinaryIO, cast
 from xpnn.errors import DataError, Path
 
 GZIP_MAGIC = b"\x1f\x8b"
+BZIP2_MAGIC = re.compile(rb"BZh[1-9]1AY&SY")  # the digits of pi, which begin a block
 CHUNK = 1 << 20
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read its bytes, unpacked if they are gzipped.
+    """Open a file to read its bytes, unpacked if they are packed with gzip or bzip2.
 
     Raises DataError if it can't be opened, and for whatever goes wrong while it is read inside the with block.
     """
@@ -28,6 +30,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             if file.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(file) as unpacked:
                     yield cast(BinaryIO, unpacked)  # which it is in all but its declaration
+            elif BZIP2_MAGIC.match(file.peek(10)):
+                with _bunzipped(file, path) as unpacked_bz2:
+                    yield unpacked_bz2
             elif os.fspath(path).lower().endswith(".gz"):
                 raise DataError("it is named .gz but isn't gzipped: rename it or fetch it again", path)
             else:
@@ -36,6 +41,19 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError(f"damaged gzip file ({error}): fetch it again", path) from error
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror or error}", path) from error
+
+
+@contextmanager
+def _bunzipped(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    import bz2  # a Python may have been built without it
+
+    try:
+        with bz2.open(file) as unpacked:
+            yield cast(BinaryIO, unpacked)
+    except (EOFError, OSError) as error:
+        if getattr(error, "errno", None):  # the disk's
+            raise
+        raise DataError(f"damaged bzip2 file ({error}): fetch it again", path) from error
 
 
 def _check_is_file(path: Path) -> None:
