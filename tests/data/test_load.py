@@ -117,7 +117,7 @@ def test_a_name_wins_over_a_file_and_a_path_does_not_look_like_a_name(
     assert load("./digits").image_shape == (2, 2)
     assert load(Path("digits")).image_shape == (2, 2)
     with pytest.raises(
-        DataError, match="mnsit: no such file; the data sets known by name are digits and mnist"
+        DataError, match="mnsit: no such file; the data sets known by name are digits, mnist, .* and usps"
     ):
         load("mnsit")
 

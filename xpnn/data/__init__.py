@@ -1,4 +1,4 @@
-"""Data sets from files: CSV, IDX, NPZ and pictures, plain or gzipped, told apart by their content.
+"""Data sets from files: CSV, IDX, NPZ and pictures, plain or packed, told apart by their content.
 
 A CSV file holds labels and pixels, or is a table with named columns: then its targets are named.
 """
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpnn.data.catalogue import CLASSES, NAMES, Parts, read_mnist, read_named
+from xpnn.data.catalogue import NAMES
 from xpnn.data.csv import column_names, line_of_row, read_csv
 from xpnn.data.files import check_limit, first_bytes
 from xpnn.data.idx import is_idx, read_idx
 from xpnn.data.images import is_image, read_image
+from xpnn.data.named import Parts, read_mnist, read_named
 from xpnn.data.npz import ZIP_MAGICS, read_npz
 from xpnn.data.table import check_targets, read_table
 from xpnn.errors import DataError, Path
@@ -49,12 +50,13 @@ def load(
 ) -> Dataset:
     """Load a data set to train on, by name or from a file.
 
-    source:    "digits" (comes with xpnn), "mnist" (the four files in $XPNN_DATA_DIR/mnist), or a path: a CSV, IDX or
-               NPZ file, or a folder of four files named as MNIST's. A name wins over a file of that name: for the
-               file write "./mnist".
+    source:    the name of a data set ("digits", which comes with xpnn, or another of `xpnn data list`, looked for in
+               $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX or NPZ
+               file, or a folder of four files named as MNIST's. A name wins over a file of that name: for the file
+               write "./mnist".
     test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
-    classes:   the number of classes; if None, the largest label and one more.
+    classes:   the number of classes; if None, as many as the named data set has, else the largest label and one more.
 
     targets:   names of the columns to predict: `source` is then a table, a CSV file with column names in its first
                line (see `read_table`), and so is `test_data`, whose columns are found by their names.
@@ -67,17 +69,16 @@ def load(
         return _load_table(source, test_data, limit, classes, targets)
     if classes is not None and not 2 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
-    if source in NAMES:
-        classes = classes or CLASSES
-    train, test, image_shape = _read(source, limit)
+    train, test, image_shape, names = _read(source, limit)
     if test_data is not None:
         test = read_samples(test_data)
     parts = [("training", source, train)]
     if test is not None:
         _check_alike(train, source, test, test_data or source)
         parts.append(("test", test_data or source, test))
-    count = _count_classes(parts, classes, limit)
-    return Dataset(os.fspath(source), train, test, count, tuple(map(str, range(count))), image_shape)
+    count = _count_classes(parts, classes or len(names) or None, limit)
+    labels = (*names, *map(str, range(len(names), count)))[:count]
+    return Dataset(os.fspath(source), train, test, count, labels, image_shape)
 
 
 def _load_table(
@@ -108,7 +109,7 @@ def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True,
     Raises DataError if the file is missing or damaged, or a label out of range; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    train, test, _ = _read(path, limit, labelled)
+    train, test, *_ = _read(path, limit, labelled)
     samples = train if test is None else test.take(slice(limit))
     if not labelled:
         return Samples(samples.inputs)
@@ -121,7 +122,7 @@ def _read(path: Path, limit: int | None, labelled: bool = True) -> Parts:
     if path in NAMES:
         return read_named(str(path), limit)
     if not os.path.exists(path):
-        raise DataError(f"no such file; the data sets known by name are {' and '.join(NAMES)}", path)
+        raise DataError(f"no such file; the data sets known by name are {', '.join(NAMES[:-1])} and {NAMES[-1]}", path)
     match file_format(path):
         case "folder":
             return read_mnist(path, limit)

@@ -1,0 +1,75 @@
+"""Where the data sets of the catalogue lie: in $XPNN_DATA_DIR, or in the user's cache folder; a folder for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from xpnn.data.catalogue import CATALOGUE, Entry
+from xpnn.errors import DataError
+
+DATA_VARIABLE = "XPNN_DATA_DIR"
+PACKED = (".gz", ".bz2")
+
+
+def places(name: str) -> Iterator[Path]:
+    """The folders in which a data set is looked for, in this order; the first is where it is downloaded to."""
+    if not CATALOGUE[name].mirrors:
+        yield Path(__file__).parent
+        return
+    if given := os.environ.get(DATA_VARIABLE):
+        yield Path(os.path.expanduser(given), name)
+    yield cache_folder() / name
+
+
+def cache_folder() -> Path:
+    """The folder for what can be fetched again, as the operating system has it."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("xpnn", appauthor=False))
+
+
+def find(name: str) -> dict[str, Path]:
+    """The files of a data set, by their published names, each in the spelling in which it is there.
+
+    Raises DataError if they are in none of its places, which says how to get them.
+    """
+    tried = []
+    for place in places(name):
+        paths = present_files(place, CATALOGUE[name])
+        if len(paths) == len(CATALOGUE[name].files):
+            return paths
+        tried.append((place, paths))
+    folder, paths = next((place for place in tried if place[1]), tried[0])
+    missing = ", ".join(file.name for file in CATALOGUE[name].files if file.name not in paths)
+    problem = f"{missing} {'are' if ',' in missing else 'is'} missing" if paths else "it is not here"
+    remedy = f"`xpnn data get {name}` downloads it, or put {by_hand(name)} into {folder}"
+    looked_in = " and ".join(str(place) for place, _ in tried)
+    raise DataError(f"{name}: {problem} (looked in {looked_in}): {remedy}")
+
+
+def present_files(folder: Path, entry: Entry) -> dict[str, Path]:
+    """Which of the published files are in the folder: packed or not, with - or . before idx."""
+    try:
+        there = set(os.listdir(folder))
+    except OSError:
+        return {}
+    found = {}
+    for file in entry.files:
+        packing = next((ending for ending in PACKED if file.name.endswith(ending)), "")
+        plain = file.name.removesuffix(packing)
+        spellings = (file.name, plain, plain.replace("-idx", ".idx"), file.name.replace("-idx", ".idx"))
+        spelling = next((spelling for spelling in spellings if spelling in there), None)
+        if spelling is not None:
+            found[file.name] = folder / spelling
+    return found
+
+
+def by_hand(name: str) -> str:
+    """Which files to fetch without xpnn, and where from."""
+    entry = CATALOGUE[name]
+    names = [file.name for file in entry.files]
+    files = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    archive = f"{entry.archive.name} of " if entry.archive else ""
+    return f"{files} from {archive}{entry.mirrors[0] if entry.mirrors else entry.homepage}"
