@@ -7,6 +7,7 @@ stdout is for results, stderr for progress. Exit codes: 0, 1 for bad data or a f
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -17,6 +18,7 @@ try:
 
     from xpnn.errors import XpnnError
     from xpnn_cli.cross_validate import cross_validate
+    from xpnn_cli.data import data
     from xpnn_cli.devices import devices
     from xpnn_cli.draw import draw
     from xpnn_cli.find_lr import find_lr
@@ -32,6 +34,8 @@ class _Commands(click.Group):
     """The group that turns what can go wrong into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a class may be called お where the output is no Unicode
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning  # type: ignore[assignment]  # it passes over the place
@@ -79,5 +83,5 @@ def main() -> None:
     """
 
 
-for command in (train, test, query, find_lr, cross_validate, plot, draw, devices):
+for command in (train, test, query, find_lr, cross_validate, plot, draw, data, devices):
     main.add_command(command)

@@ -26,7 +26,7 @@ from xpnn_cli.pictures import printable
 def draw(data: str, index: int, out: Path | None) -> None:
     """Draw a row of DATA in the terminal, with its label.
 
-    DATA is a name (digits, mnist) or a file, as for `xpnn train`.
+    DATA is a name (digits, mnist, ...: see `xpnn data list`) or a file, as for `xpnn train`.
     """
     dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES)  # whatever the labels are, it draws
     if index >= len(dataset.train):

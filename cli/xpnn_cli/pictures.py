@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ def printable(picture: str) -> str:
     except UnicodeEncodeError:
         return picture.translate(TO_ASCII)
     return picture
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal the text takes: Chinese and Japanese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "FW" else 1 for character in text)
+
+
+def aligned_right(text: str, width: int) -> str:
+    """The text with spaces before it, to fill so many columns."""
+    return " " * (width - width_of(text)) + text
 
 
 def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | None, count: int = 4) -> str:
@@ -45,6 +56,9 @@ def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | Non
 
 
 def _side_by_side(columns: list[list[str]], gap: str = "   ") -> str:
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(width_of, column)) for column in columns]
     lines: Any = zip(*columns, strict=True)
-    return "\n".join(gap.join(part.ljust(w) for part, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        gap.join(part + " " * (w - width_of(part)) for part, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

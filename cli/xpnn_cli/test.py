@@ -9,6 +9,7 @@ import xpnn
 from xpnn.data import read_samples
 from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.tables import read_for, scores_line
 
 
@@ -21,9 +22,9 @@ from xpnn_cli.tables import read_for, scores_line
 def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -> None:
     """Measure MODEL on DATA: accuracy, precision, recall and F1 of each class, and the confusion matrix.
 
-    MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist: their test rows) or a file, as for
-    `xpnn train`; all rows of a CSV or IDX file are used. A model of a table's columns is measured by its errors on a
-    CSV file that has these columns, found by name.
+    MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist, ...: their test rows) or a file, as
+    for `xpnn train`; all rows of a CSV or IDX file are used. A model of a table's columns is measured by its errors
+    on a CSV file that has these columns, found by name.
     """
     net = xpnn.load_model(model, chosen_device(device))
     samples = _labelled(net, model, data, limit) if net.columns is None else _table(net, model, data, limit)
@@ -62,17 +63,17 @@ def _labelled(net: xpnn.MLP, model: str, data: str, limit: int | None) -> xpnn.S
 def _report(found: xpnn.Evaluation, labels: tuple[str, ...]) -> str:
     """The scores as tables."""
     assert found.confusion is not None  # data files hold labels
-    scores, width = found.per_class(), max(5, *map(len, labels))
+    scores, width = found.per_class(), max(5, *map(width_of, labels))
     lines = [
         f"accuracy {found.accuracy:.2%} of {found.n:,} rows, loss {found.loss:.4f}",
         "",
         f"{'class':>{width}}  precision   recall       F1     rows",
     ]
     for label, precision, recall, f1, support in zip(labels, *scores.values(), strict=True):
-        lines.append(f"{label:>{width}}  {precision:9.2%}  {recall:7.2%}  {f1:7.2%}  {support:7,}")
-    cell = max(len(f"{found.confusion.max():,}"), *map(len, labels)) + 2
+        lines.append(f"{aligned_right(label, width)}  {precision:9.2%}  {recall:7.2%}  {f1:7.2%}  {support:7,}")
+    cell = max(len(f"{found.confusion.max():,}"), *map(width_of, labels)) + 2
     lines += ["", "confusion matrix: a line for each true class, a column for each predicted one"]
-    lines.append(" " * width + "".join(f"{label:>{cell}}" for label in labels))
+    lines.append(" " * width + "".join(aligned_right(label, cell) for label in labels))
     for label, row in zip(labels, found.confusion, strict=True):
-        lines.append(f"{label:>{width}}" + "".join(f"{count or '.':>{cell}}" for count in row))
+        lines.append(aligned_right(label, width) + "".join(f"{count or '.':>{cell}}" for count in row))
     return "\n".join(lines)

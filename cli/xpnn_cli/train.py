@@ -13,6 +13,7 @@ import click
 
 import xpnn
 from xpnn.data import MOST_CLASSES, read_samples, read_table
+from xpnn.data.catalogue import NAMES
 from xpnn.early_stopping import best_epoch
 from xpnn.files import check_writable
 from xpnn.history import FILE_NAME
@@ -124,8 +125,9 @@ def train(
 ) -> None:
     """Train a network on DATA, and save it.
 
-    DATA is a name (digits, which comes with xpnn; mnist, found in $XPNN_DATA_DIR) or a file: CSV with a label and
-    then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not. With --targets it is a table of real numbers.
+    DATA is a name (digits, which comes with xpnn; mnist and the others of `xpnn data list`, which `xpnn data get`
+    downloads) or a file: CSV with a label and then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not. With
+    --targets it is a table of real numbers.
 
     \b
       xpnn train                                digits, in a second
@@ -332,5 +334,5 @@ in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}
 
 saved {model}; now try
-  xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name == "mnist" else "DATA"}
+  xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name in NAMES else "DATA"}
   xpnn query {model} {"DATA" if is_table else "picture.png"}"""
