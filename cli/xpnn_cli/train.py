@@ -326,6 +326,7 @@ def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str
     shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
     best = f"; the weights are those of epoch {result['best_epoch']}, the best" if result["best_epoch"] else ""
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
+    on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}{best}
@@ -334,5 +335,5 @@ in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}
 
 saved {model}; now try
-  xpnn test {model} {"" if dataset.name == "digits" else dataset.name if dataset.name in NAMES else "DATA"}
+  xpnn test {model}{on}
   xpnn query {model} {"DATA" if is_table else "picture.png"}"""
