@@ -209,8 +209,8 @@ def masks_of(settings: Regularization, device: str, seed: int = 2, first: int = 
     """The masks of both hidden layers, which are as wide as each other, in update `first`."""
     net = MLP([8, 8, 8, 3], device=device)
     regularizer = Regularizer(settings, net, net.xp.zeros_like(net.parameters), 40, seed)
-    regularizer.begin_epoch(first, 2)
-    regularizer.draw(net.xp.asarray(np.array([0])))
+    regularizer.draws.begin_epoch(first, 2)
+    regularizer.draws.draw(net.xp.asarray(np.array([0])))
     return [to_host(mask) for mask in regularizer.masks if mask is not None]
 
 

@@ -1,6 +1,7 @@
 """xpnn: a multilayer perceptron whose train and query code is the same on NumPy (CPU) and CuPy (CUDA)."""
 
 from xpnn import initializers, losses, optimizers, recipes, schedules
+from xpnn.augmentation import Augmentation, augmented
 from xpnn.backend import Device, get_xp, to_device, to_host
 from xpnn.checkpoint import load_model, save
 from xpnn.data import load
@@ -20,6 +21,7 @@ from xpnn.training import Epoch, train
 
 __all__ = [
     "MLP",
+    "Augmentation",
     "DataError",
     "Dataset",
     "Device",
@@ -33,6 +35,7 @@ __all__ = [
     "Regularization",
     "Samples",
     "XpnnError",
+    "augmented",
     "draw_digit",
     "early_stopping",
     "evaluate",

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import Array, ArrayModule, xp_of
+from xpnn.backend import Array, ArrayModule, take, xp_of
 
 _MASK = 0xFFFFFFFF
 
@@ -53,6 +54,36 @@ def key_table(seed: int, streams: Sequence[int], first: int, count: int) -> NDAr
     return table
 
 
+class Draws:
+    """Sources of random numbers (`Mask` and its like), drawn anew for each update, all without asking the device.
+
+    sources: pairs (stream, source). Each has a stream of its own, which doesn't depend on the others being there.
+    """
+
+    def __init__(self, xp: ArrayModule, sources: Sequence[tuple[int, Source]], seed: int) -> None:
+        self.sources, self.seed = sources, seed
+        self.keys = xp.zeros((0, len(sources)), dtype="uint32")
+        self.key_row = xp.zeros((1, len(sources)), dtype="uint32")
+
+    def begin_epoch(self, first: int, updates: int) -> None:
+        """Make the keys of the updates from number `first` of the run on."""
+        if not self.sources:
+            return
+        xp = xp_of(self.keys)
+        table = xp.asarray(key_table(self.seed, [stream for stream, _ in self.sources], first, updates))
+        if self.keys.shape == table.shape:
+            xp.copyto(self.keys, table)  # they keep their place, where a recorded CUDA graph reads them
+        else:
+            self.keys = table
+
+    def draw(self, position: Array) -> None:
+        """Draw the numbers of an update; `position`, int64 (1,), is its number in the epoch."""
+        if self.sources:
+            take(self.keys, position, out=self.key_row)
+        for i, (_, source) in enumerate(self.sources):
+            source.draw(self.key_row[0, i : i + 1])
+
+
 def mix(words: Array, scratch: Array) -> None:
     """Hash uint32 words in place; `scratch` is like them."""
     xp = xp_of(words, scratch)
@@ -80,6 +111,15 @@ def draw_words(places: Array, key: Array, out: Array, scratch: Array) -> None:
     mix(out, scratch)
 
 
+class Source(Protocol):
+    """Random numbers of one kind, written into memory of their own."""
+
+    values: Array
+
+    def draw(self, key: Array) -> None:
+        """Write the numbers of the step whose key, uint32 (1,), this is into `values`."""
+
+
 class Mask:
     """A dropout mask, (n, units): each value is 0 with probability `rate`, else 1 / (1 - rate).
 
@@ -100,6 +140,24 @@ class Mask:
         draw_words(self.places, key, self.words, self.scratch)
         xp.less(self.halves, self.kept, out=self.values)
         xp.multiply(self.values, self.scale, out=self.values)
+
+
+class Uniform:
+    """Numbers (n, units), uniform between -1 and 1: odd multiples of 2^-24, which float32 holds exactly."""
+
+    def __init__(self, xp: ArrayModule, n: int, units: int, dtype: str) -> None:
+        self.places = places(xp, n * units)
+        self.words, self.scratch = xp.empty_like(self.places), xp.empty_like(self.places)
+        self.values = xp.empty((n, units), dtype=dtype)
+
+    def draw(self, key: Array) -> None:
+        """Write the numbers of the step whose key this is into `values`."""
+        xp = xp_of(self.places, key)
+        draw_words(self.places, key, self.words, self.scratch)
+        xp.right_shift(self.words, 8, out=self.words)
+        xp.copyto(self.values, self.words.reshape(self.values.shape))
+        xp.multiply(self.values, 2.0**-23, out=self.values)
+        xp.subtract(self.values, 1 - 2.0**-24, out=self.values)
 
 
 class Normal:

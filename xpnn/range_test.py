@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.augmentation import UNCHANGED, Augmentation, check_pictures
 from xpnn.backend import Array
 from xpnn.errors import DivergenceError
 from xpnn.evaluation import placed
@@ -66,6 +67,7 @@ def find_learning_rate(
     batch_size: int = 32,
     error_rule: str = "gradient",
     regularization: Regularization = NONE,
+    augmentation: Augmentation = UNCHANGED,
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     seed: int = 0,
@@ -87,6 +89,7 @@ def find_learning_rate(
     if steps < 10 or batch_size < 1:
         raise ValueError(f"steps must be 10 or more and batch_size 1 or more, not {steps} and {batch_size}")
     check_smoothing(net.loss, label_smoothing)
+    check_pictures(augmentation, net)
     rates = np.geomspace(least, most, steps)
     copy = net.to(net.device)
     with copy.device.active(), np.errstate(over="ignore", invalid="ignore"):
@@ -95,6 +98,7 @@ def find_learning_rate(
         settings: dict[str, Any] = {
             "error_rule": error_rule,
             "regularization": regularization,
+            "augmentation": augmentation,
             "weights": placed_weights(copy, rows, class_weight),
             "label_smoothing": label_smoothing,
             "seed": seed,

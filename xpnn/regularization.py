@@ -19,8 +19,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from xpnn.backend import Array, take, xp_of
-from xpnn.noise import Mask, Normal, key_table
+from xpnn.backend import Array, xp_of
+from xpnn.noise import Draws, Mask, Normal
 
 if TYPE_CHECKING:
     from xpnn.network import MLP
@@ -79,7 +79,7 @@ class Regularizer:
 
     def __init__(self, settings: Regularization, net: MLP, gradient: Array, rows: int, seed: int) -> None:
         xp, (n_in, *hidden, _) = net.xp, net.sizes
-        self.settings, self.seed = settings, seed
+        self.settings = settings
         self.weights, self.weight_gradient, self.gradient = net.weights, gradient[: net.weights.size], gradient
         self.hidden_weights = [layer.W for layer in net.layers[:-1]]
         rate, input_rate = settings.dropout, settings.input_dropout
@@ -88,32 +88,11 @@ class Regularizer:
         self.hidden_masks = [Mask(xp, rows, units, rate, net.dtype) if rate else None for units in hidden]
         self.masks: list[Array | None] = [mask and mask.values for mask in self.hidden_masks] + [None]
         self.mask_scale = next((mask.scale for mask in self.hidden_masks if mask), 1.0)
-        # Each source of random numbers has a stream of its own, which doesn't depend on the others being there.
         sources = enumerate([self.noise, self.input_mask, *self.hidden_masks])
-        self.sources = [(stream, source) for stream, source in sources if source]
-        self.keys = xp.zeros((0, len(self.sources)), dtype="uint32")
-        self.key_row = xp.zeros((1, len(self.sources)), dtype="uint32")
+        self.draws = Draws(xp, [(stream, source) for stream, source in sources if source], seed)
         self.scratch = xp.empty_like(gradient)
         self.norm, self.largest = xp.empty((), dtype=net.dtype), xp.empty((), dtype=net.dtype)
         self.norms = [xp.empty((units, 1), dtype=net.dtype) for units in hidden]
-
-    def begin_epoch(self, first: int, updates: int) -> None:
-        """Make the keys of the updates from number `first` of the run on."""
-        if not self.sources:
-            return
-        xp = xp_of(self.gradient)
-        table = xp.asarray(key_table(self.seed, [stream for stream, _ in self.sources], first, updates))
-        if self.keys.shape == table.shape:
-            xp.copyto(self.keys, table)  # they keep their place, where a recorded CUDA graph reads them
-        else:
-            self.keys = table
-
-    def draw(self, position: Array) -> None:
-        """Draw the masks and the noise of an update; `position`, int64 (1,), is its number in the epoch."""
-        if self.sources:
-            take(self.keys, position, out=self.key_row)
-        for i, (_, source) in enumerate(self.sources):
-            source.draw(self.key_row[0, i : i + 1])
 
     def disturb(self, x: Array) -> None:
         """Noise on the inputs x (n, n_in), and their mask."""

@@ -16,10 +16,12 @@ device, which the loop reads once an epoch. The same lines can therefore be reco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from xpnn.activations import Activation, saved_for
+from xpnn.augmentation import UNCHANGED, Augmentation, Augmenter
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, ArrayModule, take, xp_of
 from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of
@@ -108,9 +110,10 @@ class ReferenceStep:
     regularization:  penalties, dropout, noise, norms; see there.
     average_decay:   d of the average of the parameters, a <- d a + (1 - d) p, corrected for its start at zero as
                      Adam's moments are; between epochs the net has the average. 0: no average.
+    augmentation:    how the rows, which are then square pictures, are changed at random; see there.
     weights:         (rows, 1) of the net's dtype there, how much each row counts; None: all the same.
     label_smoothing: see `xpnn.losses.smoothed`.
-    seed:            of dropout and noise.
+    seed:            of dropout, noise and augmentation.
     """
 
     name = "reference"
@@ -127,6 +130,7 @@ class ReferenceStep:
         error_rule: str = "gradient",
         regularization: Regularization = NONE,
         average_decay: float = 0.0,
+        augmentation: Augmentation = UNCHANGED,
         weights: Array | None = None,
         label_smoothing: float = 0.0,
         seed: int = 0,
@@ -149,6 +153,7 @@ class ReferenceStep:
         self.gradient_layers: Sequence[Layer | None] = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
         self.regularizer = Regularizer(regularization, net, self.gradient, self.rows, seed)
+        self.augmenter = None if augmentation == UNCHANGED else self._make_augmenter(augmentation, seed)
         self.average = ParameterAverage(net.parameters) if average_decay else None
         self.buffers = {self.rows: self._make_buffers(net.sizes[1:])}
         self.loss = xp.zeros((), dtype=net.dtype)
@@ -183,6 +188,11 @@ class ReferenceStep:
             masks=self.regularizer.masks,
         )
 
+    def _make_augmenter(self, settings: Augmentation, seed: int) -> Augmenter:
+        net, side = self.net, math.isqrt(self.net.sizes[0])
+        background = net.scaling.offset if self.inputs.dtype == "uint8" else 0.0  # what a pixel of 0 becomes
+        return Augmenter(settings, net.xp, side, self.rows, net.dtype, background, seed)
+
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
         if self.table.shape == table.shape:
@@ -190,7 +200,9 @@ class ReferenceStep:
         else:
             self.table, self.row = table, self.net.xp.empty_like(table[:1])
             self.coefficients = [self.row[0, i : i + 1].reshape(()) for i in range(table.shape[1])]
-        self.regularizer.begin_epoch(first, len(table))
+        self.regularizer.draws.begin_epoch(first, len(table))
+        if self.augmenter is not None:
+            self.augmenter.draws.begin_epoch(first, len(table))
         if self.average is not None:
             self.average.use(False)
         for counter in (self.position, self.total_loss, self.total_hits, self.finite_count):
@@ -205,8 +217,7 @@ class ReferenceStep:
         """See Step."""
         buffers = self._buffers_for(len(rows))
         self._gather(rows, buffers)
-        self.regularizer.draw(self.position)
-        self.regularizer.disturb(buffers.x)
+        self._disturb(buffers)
         self._forward(buffers)
         self._measure(buffers)
         self._count(buffers)
@@ -232,6 +243,13 @@ class ReferenceStep:
             take(self.targets, rows, out=buffers.t)
         if self.weights is not None:
             take(self.weights, rows, out=buffers.weights)
+
+    def _disturb(self, buffers: Buffers) -> None:
+        """Augment the batch's pictures; add noise to its inputs, and draw the masks."""
+        if self.augmenter is not None:
+            self.augmenter.augment(buffers.x, self.position, self.operations.matmul)
+        self.regularizer.draws.draw(self.position)
+        self.regularizer.disturb(buffers.x)
 
     def _forward(self, buffers: Buffers) -> None:
         forward(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.augmentation import UNCHANGED, Augmentation, check_pictures
 from xpnn.averaging import mixes
 from xpnn.backend import Array, ArrayModule, as_floats, is_on_host
 from xpnn.errors import DataError, DeviceError, DivergenceError
@@ -76,6 +77,7 @@ def train(
     error_rule: str = "gradient",
     regularization: Regularization = NONE,
     average_decay: float = 0.0,
+    augmentation: Augmentation = UNCHANGED,
     plateau: ReduceOnPlateau | None = None,
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
@@ -89,10 +91,12 @@ def train(
     samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
     optimizer:       from `xpnn.optimizers`; None: adam().
     shuffle:         visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
-    seed:            of the shuffles, of dropout and of noise.
+    seed:            of the shuffles, of dropout, of noise and of augmentation.
     error_rule:      "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
     regularization:  penalties, dropout, noise, limits of norms; none unless it is given.
     average_decay:   between epochs the net has a moving average of its parameters (see `xpnn.averaging`); 0: it hasn't.
+    augmentation:    random changes to rows that are square pictures, others in each update (see `xpnn.augmentation`).
+                     Only training sees them. It works on the scaled inputs, before noise and dropout.
     plateau:         lowers the learning rate when the loss (of `validation`, if there is one) no longer falls. It
                      begins with what it knows, so a new run wants a new one.
     class_weight:    a number for each class that its rows' losses count, beside the samples' own weights, or
@@ -111,10 +115,11 @@ def train(
     the net has the parameters with which the epoch began, unless its device is lost.
     """
     chosen = adam() if optimizer is None else optimizer
-    _check_types(chosen, regularization, plateau)
+    _check_types(chosen, regularization, augmentation, plateau)
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
     _check_precision(net, precision, fast)
     check_smoothing(net.loss, label_smoothing)
+    check_pictures(augmentation, net)
     with net.device.active():
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
@@ -131,6 +136,7 @@ def train(
             error_rule=error_rule,
             regularization=regularization,
             average_decay=average_decay,
+            augmentation=augmentation,
             weights=placed_weights(net, samples, class_weight),
             label_smoothing=label_smoothing,
             seed=seed,
@@ -164,13 +170,15 @@ def _silent(_: str) -> None:
     pass
 
 
-def _check_types(optimizer: object, regularization: object, plateau: object) -> None:
+def _check_types(optimizer: object, regularization: object, augmentation: object, plateau: object) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     if not isinstance(regularization, Regularization):
         raise TypeError(
             f"regularization must be a Regularization, such as Regularization(l2=0.1); not {regularization!r}"
         )
+    if not isinstance(augmentation, Augmentation):
+        raise TypeError(f"augmentation must be an Augmentation, such as Augmentation(rotate=10); not {augmentation!r}")
     if not isinstance(plateau, ReduceOnPlateau | None):
         raise TypeError(f"plateau must be a ReduceOnPlateau(), not {plateau!r}")
 

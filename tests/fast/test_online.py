@@ -106,16 +106,14 @@ def test_it_is_taken_only_where_it_is_exact(cuda: str) -> None:
         sizes: tuple[int, ...] = (7, 6, 4),
         optimizer: optimizers.Optimizer | None = None,
         batch_size: int = 1,
-        regularization: Regularization | None = None,
-        average_decay: float = 0.0,
+        options: dict[str, Any] | None = None,
         **net: Any,
     ) -> bool:
         return online.applies(
             MLP(sizes, device=cuda, **net),
             optimizer or optimizers.sgd(),
             batch_size,
-            regularization or Regularization(),
-            average_decay,
+            options or {},
         )
 
     assert applies()
@@ -128,9 +126,9 @@ def test_it_is_taken_only_where_it_is_exact(cuda: str) -> None:
     assert not applies(optimizer=optimizers.momentum())
     assert not applies(optimizer=optimizers.adam())
     assert not applies(optimizer=optimizers.decoupled(optimizers.sgd(), 0.1))
-    assert not applies(regularization=Regularization(l2=0.1))
-    assert not applies(regularization=Regularization(dropout=0.1))
-    assert not applies(average_decay=0.9)
+    assert not applies(options={"regularization": Regularization(l2=0.1)})
+    assert not applies(options={"regularization": Regularization(dropout=0.1)})
+    assert not applies(options={"average_decay": 0.9})
     assert not applies(hidden="elu")
     assert not applies(loss="squared-error")  # behind a softmax
     assert not applies(loss="focal")

@@ -59,13 +59,13 @@ def chosen_step(
     if net.device.kind == "cuda":
         say(CUDA_NOTICE)
         return captured_step(net, optimizer, inputs, targets, batch_size, precision, **options)
-    regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
+    regularization = options.get("regularization", NONE)
     updates = epochs * math.ceil(len(inputs) / batch_size)
     rest = (inputs, targets, batch_size)
-    defers = deferred.applies(optimizer, batch_size, regularization, average_decay)
+    defers = deferred.applies(optimizer, batch_size, options)
     stays_deferred = defers and deferred.is_best(net, batch_size)
     step: ReferenceStep | None = None
-    if not stays_deferred and compiled.batches_pay(net, optimizer, regularization, average_decay, updates, defers):
+    if not stays_deferred and compiled.batches_pay(net, optimizer, regularization, updates, defers):
         step = _with_loops(say, lambda: CompiledStep(net, optimizer, *rest, **options))
     elif stays_deferred and batch_size == 1 and compiled.rows_pay(net, updates):
         step = _with_loops(say, lambda: deferred.DeferredStep(net, optimizer, *rest, **options).compiled())
@@ -87,8 +87,7 @@ def captured_step(
     from xpnn.fast.captured import CapturedStep
 
     rest = (inputs, targets, batch_size)
-    regularization, average_decay = options.get("regularization", NONE), options.get("average_decay", 0.0)
-    is_online = online.applies(net, optimizer, batch_size, regularization, average_decay)
+    is_online = online.applies(net, optimizer, batch_size, options)
     try:
         return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds

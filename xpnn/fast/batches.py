@@ -16,7 +16,6 @@ from xpnn.fast import compiled
 from xpnn.fast.block import BlockStep, is_plain
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.regularization import NONE
 from xpnn.steps import Buffers
 
 BLOCK = 400_000  # inputs and outputs of a block, in values: they stay in the cache
@@ -32,7 +31,7 @@ class CompiledStep(BlockStep):
         self, net: MLP, optimizer: Optimizer, inputs: Array, targets: Array, batch_size: int, **options: Any
     ) -> None:
         rows = min(BLOCK // (net.sizes[0] + net.sizes[-1]), WORK // net.parameters.size)
-        if not is_plain(options.get("regularization", NONE), options.get("average_decay", 0.0)):
+        if not is_plain(options):
             rows = 0  # a batch alone: NumPy has a part in each update
         super().__init__(net, optimizer, inputs, targets, batch_size, max(1, rows // batch_size), **options)
         from xpnn.fast import loops
@@ -62,8 +61,7 @@ class CompiledStep(BlockStep):
 
     def _learn_block(self, buffers: Buffers, table: Array) -> None:
         """See BlockStep. Where an update needs what the loop doesn't do, its batch is the block."""
-        self.regularizer.draw(self.position)
-        self.regularizer.disturb(buffers.x)
+        self._disturb(buffers)
         if self.masks.size:
             self._lay_masks(buffers.masks)
         self._learn(buffers, table)

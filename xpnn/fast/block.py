@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from xpnn.augmentation import UNCHANGED
 from xpnn.backend import Array
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.regularization import Regularization
+from xpnn.regularization import NONE, Regularization
 from xpnn.steps import Buffers, ReferenceStep
 
 
@@ -76,6 +78,11 @@ def momentum_of(optimizer: Optimizer) -> float | None:
     return optimizer.settings["momentum"] if is_descent else None
 
 
-def is_plain(regularization: Regularization, average_decay: float) -> bool:
-    """Whether an update is the optimizer's, with weight decay and l2, and nothing else."""
-    return regularization == Regularization(l2=regularization.l2) and not average_decay
+def is_plain(options: Mapping[str, Any]) -> bool:
+    """Whether, by the options of `ReferenceStep`, an update is the optimizer's, with weight decay and l2, and no more.
+
+    Its rows are then learnt as they are, without noise, masks and augmentation.
+    """
+    regularization = options.get("regularization", NONE)
+    is_l2 = regularization == Regularization(l2=regularization.l2)
+    return is_l2 and not options.get("average_decay") and options.get("augmentation", UNCHANGED) == UNCHANGED

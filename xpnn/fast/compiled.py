@@ -51,9 +51,7 @@ def rows_pay(net: MLP, rows: int) -> bool:
     return is_known(net) and rows * OF_A_ROW > SECONDS_TO_GAIN and is_installed()
 
 
-def batches_pay(
-    net: MLP, optimizer: Optimizer, regularization: Regularization, average_decay: float, updates: int, defers: bool
-) -> bool:
+def batches_pay(net: MLP, optimizer: Optimizer, regularization: Regularization, updates: int, defers: bool) -> bool:
     """Whether the loop over batches can do what is asked for, and a run of so many updates gains by it.
 
     defers: whether the deferred step would do it otherwise.

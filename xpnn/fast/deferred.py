@@ -14,7 +14,7 @@ updated at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from xpnn.fast.recurrence import Expanded, coefficients, expand
 from xpnn.layers import forward, layers_of
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.regularization import Regularization
+from xpnn.regularization import NONE
 from xpnn.steps import Buffers
 
 BLOCK = 128  # rows, or four batches where these are more: larger ones spend more on the Gram matrix than they save
@@ -225,22 +225,16 @@ class DeferredStep(BlockStep):
         return self.known
 
 
-def applies(
-    optimizer: Optimizer,
-    batch_size: int,
-    regularization: Regularization,
-    average_decay: float,
-) -> bool:
-    """Whether the deferred step is exact for these settings, and pays.
+def applies(optimizer: Optimizer, batch_size: int, options: Mapping[str, Any]) -> bool:
+    """Whether the deferred step is exact for these settings (`options` are those of ReferenceStep), and pays.
 
     It is exact for gradient descent with or without Polyak's momentum, with weight decay and, where there is no
     momentum, l2.
     """
-    plain = is_plain(regularization, average_decay)
     momentum = momentum_of(optimizer)
-    linear = momentum is not None and not (momentum and regularization.l2)
+    linear = momentum is not None and not (momentum and options.get("regularization", NONE).l2)
     largest = LARGEST_WITH_MOMENTUM if momentum else LARGEST_BATCH
-    return plain and linear and batch_size <= largest
+    return is_plain(options) and linear and batch_size <= largest
 
 
 def is_best(net: MLP, batch_size: int) -> bool:

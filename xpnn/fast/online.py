@@ -8,6 +8,7 @@ barriers instead of launches.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from xpnn.backend import Array
@@ -17,7 +18,7 @@ from xpnn.fast.fused import CODES, SOFTMAX
 from xpnn.fast.kernels import LOSSES, WARP
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.regularization import Regularization
+from xpnn.regularization import NONE
 from xpnn.steps import Buffers
 
 BLOCK = 64  # rows: a row looks back at all before it in its block
@@ -66,14 +67,15 @@ class OnlineStep(CapturedStep):
         return len(buffers.t)
 
 
-def applies(
-    net: MLP, optimizer: Optimizer, batch_size: int, regularization: Regularization, average_decay: float
-) -> bool:
-    """Whether the online step does what these settings ask for: plain gradient descent, one hidden layer."""
+def applies(net: MLP, optimizer: Optimizer, batch_size: int, options: Mapping[str, Any]) -> bool:
+    """Whether the online step does what these settings ask for: plain gradient descent, one hidden layer.
+
+    options: those of ReferenceStep.
+    """
     if batch_size != 1 or len(net.sizes) != 3 or net.loss not in LOSSES:
         return False
     is_descent = momentum_of(optimizer) == 0 and not optimizer.weight_decay
-    is_alone = is_plain(regularization, average_decay) and not regularization.l2
+    is_alone = is_plain(options) and not options.get("regularization", NONE).l2
     hidden, output = net.activations
     has_codes = hidden in CODES and (output in CODES or (output == SOFTMAX and net.loss_function.link == "softmax"))
     return is_descent and is_alone and has_codes and net.sizes[1] <= MOST_UNITS and net.sizes[2] <= MOST_OUTPUTS
