@@ -9,7 +9,7 @@ import numpy as np
 from formulas import ACTIVATION_NAMES, HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import Samples, optimizers
+from xpnn import Augmentation, Samples, optimizers
 from xpnn.losses import loss_named
 from xpnn.optimizers import OPTIMIZERS, Optimizer
 from xpnn.regularization import Regularization
@@ -73,6 +73,14 @@ CASES = {
         (N_IN, 7, 5, 4), {"bias": False}, step={"regularization": Regularization(*[0.1] * 8), "average_decay": 0.9}
     ),
     "average": Case(step={"average_decay": 0.9}),
+    "augmentation": Case((9, 7, 4), inputs="pixels", step={"augmentation": Augmentation(0.7, 10, 0.1, 5, 34, 1)}),
+    "augmentation, noise, dropout": Case(
+        (16, 7, 4),
+        step={
+            "augmentation": Augmentation(rotate=10, cutout=2),
+            "regularization": Regularization(dropout=0.2, input_dropout=0.1, input_noise=0.1),
+        },
+    ),
 }
 
 

@@ -70,9 +70,9 @@ CASES = {
 
 def samples_for(case: Case) -> Samples:
     generator = np.random.default_rng(1)
-    inputs = generator.normal(size=(N, N_IN))
+    inputs = generator.normal(size=(N, case.sizes[0]))
     if case.pixels:
-        inputs = generator.integers(0, 256, (N, N_IN)).astype("uint8")
+        inputs = generator.integers(0, 256, inputs.shape).astype("uint8")
     n_out = case.sizes[-1]
     targets = generator.integers(0, n_out, N) if n_out > 1 else generator.random((N, 1))
     return Samples(inputs, targets, generator.random(N) if case.weights else None)

@@ -151,6 +151,7 @@ def test_every_setting_of_a_recipe_reaches_the_run(monkeypatch: pytest.MonkeyPat
         class_weight="balanced",
         label_smoothing=0.1,
         regularization=regularization,
+        augmentation=xpnn.Augmentation(rotate=10),
         average_decay=0.9,
         plateau=4,
         patience=3,
@@ -170,11 +171,17 @@ def test_every_setting_of_a_recipe_reaches_the_run(monkeypatch: pytest.MonkeyPat
         "average_decay": 0.9,
     }
     assert (seen["class_weight"], seen["label_smoothing"], seen["regularization"]) == ("balanced", 0.1, regularization)
+    assert seen["augmentation"] == xpnn.Augmentation(rotate=10)
     assert (seen["metric"], seen["patience"], seen["minimum_change"]) == ("loss", 3, 0.2)
     assert seen["early stopping got"][0] == "the epochs"
 
 
-@pytest.mark.parametrize("change", [{"patience": 1}, {"average_decay": 0.9}, {"plateau": 1}, {"error_rule": "book"}])
+AUGMENTED = {"augmentation": xpnn.Augmentation(rotate=10)}
+
+
+@pytest.mark.parametrize(
+    "change", [{"patience": 1}, {"average_decay": 0.9}, {"plateau": 1}, {"error_rule": "book"}, AUGMENTED]
+)
 def test_lbfgs_refuses_what_it_would_ignore(change: dict[str, Any]) -> None:
     recipe = dataclasses.replace(RECIPES["default"], optimizer="lbfgs", **change)
     with pytest.raises(ValueError, match=f"L-BFGS can't follow {next(iter(change))}="):

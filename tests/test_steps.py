@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from formulas import ACTIVATION_NAMES, HIDDEN_NAMES, LOSS_NAMES
 
-from xpnn import MLP, optimizers
+from xpnn import MLP, Augmentation, optimizers
 from xpnn.losses import loss_named
 from xpnn.optimizers import OPTIMIZERS, Optimizer
 from xpnn.regularization import Regularization
@@ -54,6 +54,7 @@ ALLOCATION_CASES: list[tuple[Optimizer, dict[str, Any]]] = [
         for name in ("sigmoid", "softmax")
     ),
     (optimizers.adamw(), {"options": ALL_REGULARIZATION}),
+    (optimizers.adam(), {"options": {"augmentation": Augmentation(1, 10, 0.1, 5, 34, 3)}}),
     (optimizers.adamw(), {"options": ALL_REGULARIZATION, "hidden": "gelu", "bias": False}),
 ]
 

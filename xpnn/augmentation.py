@@ -76,14 +76,19 @@ def check_pictures(settings: Augmentation, net: MLP) -> None:
     """Raise ValueError where the net's rows are no square pictures, or too small for the settings."""
     if settings == UNCHANGED:
         return
-    n_in = net.sizes[0]
+    if net.columns is not None or net.standardization is not None:
+        raise ValueError("augmentation (shift, rotate, elastic, ...) is for square pictures, not for tables")
+    _side_of(net.sizes[0], settings)
+
+
+def _side_of(n_in: int, settings: Augmentation) -> int:
     side = math.isqrt(n_in)
-    if net.columns is not None or net.standardization is not None or side * side != n_in:
-        kind = f"rows of {n_in} values" if net.columns is None and net.standardization is None else "tables"
-        raise ValueError(f"augmentation (shift, rotate, elastic, ...) is for square pictures, not for {kind}")
+    if side * side != n_in:
+        raise ValueError(f"augmentation is for square pictures; rows of {n_in} values are none")
     for name in ("shift", "cutout"):
         if getattr(settings, name) >= side:
             raise ValueError(f"{name} {getattr(settings, name):g} leaves nothing of pictures of {side} x {side} pixels")
+    return side
 
 
 class Augmenter:
@@ -119,9 +124,9 @@ class Augmenter:
         # row's left. Beyond the last one's end lies as much as a pixel there would take in.
         area = (side + 2) * (side + 1)
         self.starts = (xp.arange(rows, dtype="int64") * area).reshape(rows, 1)
-        self.flat = xp.zeros(rows * area + side + 3, dtype=dtype)
-        self.flat.fill(background)
-        self.inside = self.flat[: rows * area].reshape(rows, side + 2, side + 1)[:, 1:-1, 1:]
+        self.padded = xp.zeros(rows * area + side + 3, dtype=dtype)
+        self.padded.fill(background)
+        self.inside = self.padded[: rows * area].reshape(rows, side + 2, side + 1)[:, 1:-1, 1:]
 
     def augment(self, x: Array, position: Array, product: Callable[[Array, Array, Array], None]) -> None:
         """Change the pictures x (n, side * side) in place; `position`, int64 (1,), is the update's number in the epoch.
@@ -162,8 +167,8 @@ class Augmenter:
             xp.copyto(to[:, :, AFFINE:], self.fields.values.reshape(len(to), 2, BUMPS * BUMPS))
 
     def _trace(self, n: int, product: Callable[[Array, Array, Array], None]) -> None:
-        """Where each pixel of n pictures comes from: the indices of the upper left of four in `flat`, and the rest."""
-        xp, sources, corners, indices = xp_of(self.flat), self.sources[:n], self.corners[:n], self.indices[:n]
+        """Where each pixel of n pictures comes from: the upper left of four places in `padded`, and shares."""
+        xp, sources, corners, indices = xp_of(self.padded), self.sources[:n], self.corners[:n], self.indices[:n]
         k, pixels = self.functions.shape
         product(self.coefficients[:n].reshape(2 * n, k), self.functions, sources.reshape(2 * n, pixels))
         if self.settings.cutout:
@@ -196,13 +201,13 @@ class Augmenter:
 
     def _sample(self, x: Array) -> None:
         """The pictures from where their pixels come, by bilinear interpolation."""
-        xp, n, wide = xp_of(x, self.flat), len(x), self.side + 1
+        xp, n, wide = xp_of(x, self.padded), len(x), self.side + 1
         xp.copyto(self.inside[:n], x.reshape(n, self.side, self.side))
         indices, (lower, right) = self.indices[:n], self.values[:, :n]
         along, down = self.sources[:n, 0], self.sources[:n, 1]
         for start, left in ((0, x), (wide, lower)):
-            take(self.flat[start:], indices, out=left)
-            take(self.flat[start + 1 :], indices, out=right)
+            take(self.padded[start:], indices, out=left)
+            take(self.padded[start + 1 :], indices, out=right)
             _mix(left, right, along)
         _mix(x, lower, down)
 
@@ -243,12 +248,10 @@ def _functions(xp: ArrayModule, side: int, elastic: float, dtype: str) -> Array:
 def augmented(pictures: Array, settings: Augmentation, background: float = 0.0, seed: int = 0) -> Array:
     """Square pictures, floats (n, side * side), as the first update of a run with this seed would see them; a copy.
 
-    Raises ValueError for rows that are no square pictures.
+    Raises ValueError for rows that are no square pictures, or too small for the settings.
     """
     xp, (n, n_in) = xp_of(pictures), pictures.shape
-    side = math.isqrt(n_in)
-    if side * side != n_in:
-        raise ValueError(f"{n_in} values make no square picture")
+    side = _side_of(n_in, settings)
     augmenter = Augmenter(settings, xp, side, n, str(pictures.dtype), background, seed)
     augmenter.draws.begin_epoch(0, 1)
     result = pictures.copy()

@@ -1,20 +1,35 @@
-"""xpnn draw: look at a digit."""
+"""xpnn draw: look at a digit, and at what augmentation makes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 import xpnn
 from xpnn.data import MOST_CLASSES
 from xpnn.files import write_atomically
 from xpnn.plots import digit_png
-from xpnn_cli.options import writable
-from xpnn_cli.pictures import printable
+from xpnn.recipes import RECIPES
+from xpnn_cli.augmentation import AUGMENTATION_OPTIONS
+from xpnn_cli.options import GroupedCommand, writable
+from xpnn_cli.pictures import printable, side_by_side
+from xpnn_cli.settings import refuse_options, usage_errors
+
+ACROSS, LINES = 4, 2  # pictures, the row's own among them
 
 
-@click.command()
+def _augmentation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(AUGMENTATION_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(cls=GroupedCommand)
 @click.argument("data", default="digits")
 @click.option("--index", type=click.IntRange(min=0), default=0, show_default=True, help="Which training row, from 0.")
 @click.option(
@@ -23,11 +38,25 @@ from xpnn_cli.pictures import printable
     callback=writable,
     help="Write the picture to this PNG file too.",
 )
-def draw(data: str, index: int, out: Path | None) -> None:
+@click.option(
+    "--augment",
+    is_flag=True,
+    help="Draw it beside others that augmentation makes of it: by the options below, or without any as the recipe"
+    " `augmented` does.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of what --augment draws at random.  [default: 0]")
+@_augmentation_options
+def draw(data: str, index: int, out: Path | None, augment: bool, seed: int | None, **changes: Any) -> None:
     """Draw a row of DATA in the terminal, with its label.
 
     DATA is a name (digits, mnist, ...: see `xpnn data list`) or a file, as for `xpnn train`.
+
+    \b
+      xpnn draw mnist --index 7
+      xpnn draw mnist --augment --rotate 10 --elastic 34
     """
+    if not augment:
+        refuse_options({"seed": seed, **changes}, ["seed", *changes], "is for --augment; give that too.")
     dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES)  # whatever the labels are, it draws
     if index >= len(dataset.train):
         raise click.UsageError(f"--index {index}: {data} has {len(dataset.train)} rows, 0 to {len(dataset.train) - 1}.")
@@ -35,8 +64,22 @@ def draw(data: str, index: int, out: Path | None) -> None:
     if shape is None:
         raise xpnn.DataError(f"its rows have {pixels.size} values, which make no square picture", data)
     assert targets is not None  # `load` reads labels
+    given = {name: value for name, value in changes.items() if value is not None}
+    pictures = _with_augmented(pixels, given, seed or 0) if augment else pixels[None]
     click.echo(f"{data}, row {index}: {dataset.labels[targets[index]]}")
-    click.echo(printable(xpnn.draw_digit(pixels, shape)))
+    for start in range(0, len(pictures), ACROSS):
+        columns = [xpnn.draw_digit(picture, shape).splitlines() for picture in pictures[start : start + ACROSS]]
+        click.echo(printable(side_by_side(columns) if augment else "\n".join(columns[0])))
     if out is not None:
-        write_atomically(out, digit_png(pixels, shape))
+        lines = pictures.reshape(-1, min(ACROSS, len(pictures)), *shape).swapaxes(1, 2)
+        write_atomically(out, digit_png(lines, (lines.shape[0] * shape[0], lines.shape[2] * shape[1])))
         click.echo(f"wrote {out}", err=True)
+
+
+def _with_augmented(pixels: NDArray[np.uint8], given: dict[str, Any], seed: int) -> NDArray[np.uint8]:
+    """(pictures, n_in): the row itself and others that are made of it."""
+    with usage_errors():
+        settings = xpnn.Augmentation(**given) if given else RECIPES["augmented"].augmentation
+        copies = np.repeat(pixels[None].astype("float32"), ACROSS * LINES - 1, axis=0)
+        made = xpnn.augmented(copies, settings, seed=seed)
+    return np.concatenate([pixels[None], np.rint(made).astype("uint8")])

@@ -88,6 +88,7 @@ def find_lr(
             batch_size=settings.batch_size,
             error_rule=settings.error_rule,
             regularization=settings.regularization,
+            augmentation=settings.augmentation,
             class_weight=settings.class_weight,
             label_smoothing=settings.label_smoothing,
             seed=seed,

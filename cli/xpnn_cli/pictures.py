@@ -52,10 +52,11 @@ def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | Non
         said, true = net.labels[predicted[row]], net.labels[samples.targets[row]]
         title = f"{said}" if said == true else f"{said}, but it is {true}"
         columns.append([title, *draw_digit(samples.inputs[row], shape).splitlines()])
-    return printable(_side_by_side(columns))
+    return printable(side_by_side(columns))
 
 
-def _side_by_side(columns: list[list[str]], gap: str = "   ") -> str:
+def side_by_side(columns: list[list[str]], gap: str = "   ") -> str:
+    """Texts, each a list of as many lines as the others, beside each other."""
     widths = [max(map(width_of, column)) for column in columns]
     lines: Any = zip(*columns, strict=True)
     return "\n".join(

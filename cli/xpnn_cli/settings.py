@@ -17,6 +17,7 @@ from xpnn.optimizers import OPTIMIZERS, settings_of
 from xpnn.recipes import RECIPES, WITH_MOMENTUM, Recipe
 from xpnn.regularization import Regularization
 from xpnn.schedules import SCHEDULES
+from xpnn_cli.augmentation import AUGMENTATION, AUGMENTATION_OPTIONS
 from xpnn_cli.options import GroupedOption, finite, name_list, size_list
 
 POSITIVE = click.IntRange(min=1)
@@ -61,7 +62,7 @@ OPTIONS = [
         show_default=True,
         help="Settings to start from; the options below each change one, and the defaults that they show are the"
         " default recipe's. `seed` is the first network of the textbooks, with two sigmoids, learning one sample at a"
-        " time; `dropout` is slower and better on MNIST.",
+        " time; `dropout` and `augmented`, which turns and bends its pictures, are slower and better on MNIST.",
     ),
     _setting(
         "Network",
@@ -185,6 +186,7 @@ OPTIONS = [
     ),
     _setting("Regularisation", "--clip-norm", type=NOT_NEGATIVE, help="Largest norm of the gradient; 0: no limit."),
     _setting("Regularisation", "--clip-value", type=NOT_NEGATIVE, help="Largest part of the gradient; 0: no limit."),
+    *AUGMENTATION_OPTIONS,
     _setting(
         "Stopping",
         "--patience",
@@ -212,13 +214,14 @@ def changed_recipe(name: str, options: dict[str, Any]) -> Recipe:
     """
     recipe, given = RECIPES[name], {key: value for key, value in options.items() if value is not None}
     penalties = {key: value for key, value in given.items() if key in PENALTIES}
+    augmentation = {key: value for key, value in given.items() if key in AUGMENTATION}
     fields = {field.name for field in dataclasses.fields(Recipe)}
     changes: dict[str, Any] = {key: value for key, value in given.items() if key in fields}
     optimizer = changes.get("optimizer", recipe.optimizer)
     if "momentum" in changes and optimizer not in WITH_MOMENTUM:
         raise click.UsageError(f"--momentum goes with --optimizer {', '.join(WITH_MOMENTUM)}; not with {optimizer}.")
     if optimizer == LBFGS:
-        every = {field.name for field in dataclasses.fields(Recipe)} | PENALTIES
+        every = {field.name for field in dataclasses.fields(Recipe)} | PENALTIES | AUGMENTATION
         reason = "doesn't go with --optimizer lbfgs, which takes all rows at once and no learning rate; leave it out."
         refuse_options(given, sorted(every - WITH_LBFGS), reason)
     elif optimizer != recipe.optimizer:
@@ -232,6 +235,8 @@ def changed_recipe(name: str, options: dict[str, Any]) -> Recipe:
         changes["target_range"] = (0.0, 1.0)
     if penalties:
         changes["regularization"] = dataclasses.replace(recipe.regularization, **penalties)
+    if augmentation:
+        changes["augmentation"] = dataclasses.replace(recipe.augmentation, **augmentation)
     return dataclasses.replace(recipe, **changes)
 
 

@@ -13,12 +13,13 @@ from fast_cases import CASES, DECAY, Case, N, distance, divergence, samples_for,
 from numpy.typing import NDArray
 
 import xpnn
-from xpnn import MLP, Regularization, optimizers, train
+from xpnn import MLP, Augmentation, Regularization, optimizers, train
 from xpnn.fast import batches, compiled
 from xpnn.schedules import linear
 
 needs_numba = pytest.mark.skipif(not compiled.is_installed(), reason="Numba is not installed (the extra jit)")
 ADAM, L2 = optimizers.adam(0.01), {"regularization": Regularization(l2=0.2)}
+AUGMENTED = {"augmentation": Augmentation(0.7, 10, 0.1, 5, 34, 1)}
 DROPOUT = {"regularization": Regularization(dropout=0.3)}
 BATCHES = {
     **{f"adam, batches of {size}": Case(optimizer=ADAM, batch_size=size) for size in (1, 5, 16, 64)},
@@ -63,6 +64,8 @@ BATCHES = {
     "momentum and decay": Case(optimizer=optimizers.decoupled(optimizers.momentum(0.01), 0.3), batch_size=17),
     "a batch larger than the rows": Case(optimizer=ADAM, batch_size=2 * N),
     "average": Case(optimizer=ADAM, batch_size=5, options={"average_decay": 0.9}),
+    "augmentation": Case((9, 6, 4), optimizer=ADAM, batch_size=5, pixels=True, options=AUGMENTED),
+    "augmentation and dropout": Case((9, 6, 4), batch_size=32, options=AUGMENTED | DROPOUT),
     "dropout without hidden layers": Case((7, 4), batch_size=20, options=DROPOUT),
     "book, adam": Case((7, 6, 5, 4), {"hidden": "tanh", "output": "sigmoid"}, ADAM, 5, options={"error_rule": "book"}),
 }

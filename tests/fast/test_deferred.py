@@ -9,7 +9,7 @@ import pytest
 from fast_cases import CASES, N_IN, Case, distance, divergence, samples_for, trained
 from numpy.typing import NDArray
 
-from xpnn import MLP, Regularization, load, optimizers, train
+from xpnn import MLP, Augmentation, Regularization, load, optimizers, train
 from xpnn.fast import compiled
 from xpnn.fast.recurrence import coefficients
 
@@ -107,6 +107,7 @@ ADAM, SGD = optimizers.adam(), optimizers.sgd(0.1)
         (SGD, 1, {"regularization": Regularization(max_norm=1)}),
         (SGD, 1, {"regularization": Regularization(clip_norm=1)}),
         (SGD, 1, {"average_decay": 0.9}),
+        (SGD, 1, {"augmentation": Augmentation(rotate=10)}),
         (optimizers.momentum(), 1, {"regularization": Regularization(l2=0.1)}),
         (SGD, 1, {"fast": False}),
     ],
@@ -114,8 +115,9 @@ ADAM, SGD = optimizers.adam(), optimizers.sgd(0.1)
 def test_it_is_not_taken_where_it_is_not_exact_or_not_faster(
     optimizer: optimizers.Optimizer, batch_size: int, options: dict[str, Any]
 ) -> None:
-    net = MLP([N_IN, 6, 4])
-    (epoch,) = train(net, samples_for(Case()), epochs=1, batch_size=batch_size, optimizer=optimizer, **options)
+    case = Case((9, 6, 4))
+    net, samples = MLP(case.sizes), samples_for(case)
+    (epoch,) = train(net, samples, epochs=1, batch_size=batch_size, optimizer=optimizer, **options)
     assert epoch.step == "reference"
 
 

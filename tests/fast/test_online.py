@@ -12,7 +12,7 @@ from fake_device import FakeCupy
 from fast_cases import CASES, Case, N, distance, samples_for
 from numpy.typing import NDArray
 
-from xpnn import MLP, DivergenceError, Regularization, optimizers, to_host, train
+from xpnn import MLP, Augmentation, DivergenceError, Regularization, optimizers, to_host, train
 from xpnn.fast import captured, online
 from xpnn.schedules import linear
 
@@ -129,6 +129,7 @@ def test_it_is_taken_only_where_it_is_exact(cuda: str) -> None:
     assert not applies(options={"regularization": Regularization(l2=0.1)})
     assert not applies(options={"regularization": Regularization(dropout=0.1)})
     assert not applies(options={"average_decay": 0.9})
+    assert not applies((9, 6, 4), options={"augmentation": Augmentation(rotate=10)})
     assert not applies(hidden="elu")
     assert not applies(loss="squared-error")  # behind a softmax
     assert not applies(loss="focal")
