@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from xpnn.activations import ACTIVATIONS
+from xpnn.augmentation import Augmentation
 from xpnn.losses import LOSSES
 from xpnn.regularization import Regularization
 
@@ -33,6 +34,15 @@ def test_every_kind_of_regularisation_has_its_formula_and_source(field: str) -> 
     (section,) = re.findall(rf"^## {field.replace('_', '-')}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
     assert "$$" in section or "The same" in section
     assert re.search(r"Source: .*(\b(19|20)\d\d\b|same|dropout paper)", section.replace("\n", " "))
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Augmentation)])
+def test_every_kind_of_augmentation_has_its_formula_its_option_and_its_source(field: str) -> None:
+    text = (DOCS / "augmentation.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"^## {field}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert "$$" in section
+    assert f"--{field} " in section
+    assert re.search(r"Source: .*\b(19|20)\d\d\b", section.replace("\n", " "))
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpnn import MLP, DivergenceError, Samples, evaluate, find_learning_rate, load, optimizers, schedules, to_host
+from xpnn import (
+    MLP,
+    Augmentation,
+    DivergenceError,
+    Samples,
+    evaluate,
+    find_learning_rate,
+    load,
+    optimizers,
+    schedules,
+    to_host,
+)
 from xpnn.backend import Array
 
 DIGITS = load("digits")
@@ -96,6 +107,16 @@ def test_the_nets_own_weights_are_swept() -> None:
     net = digits_net("cpu")
     net.train(DIGITS.train.inputs, DIGITS.train.targets, epochs=5)
     assert find_learning_rate(net, DIGITS.train).losses[:10].mean() < 1
+
+
+def test_pictures_are_augmented_where_that_is_asked_for() -> None:
+    samples = DIGITS.train.take(slice(200))
+    losses = []
+    for settings in (Augmentation(), Augmentation(rotate=30), Augmentation(rotate=30)):
+        found = find_learning_rate(MLP([64, 10], seed=1), samples, steps=10, most=1e-3, augmentation=settings)
+        losses.append(found.losses)
+    assert (losses[0] != losses[1]).all()
+    np.testing.assert_array_equal(losses[1], losses[2])
 
 
 def test_weights_of_rows_count() -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 from xpnn.activations import Activation, saved_for
 from xpnn.augmentation import UNCHANGED, Augmentation, Augmenter
 from xpnn.averaging import ParameterAverage
-from xpnn.backend import Array, ArrayModule, take, xp_of
+from xpnn.backend import Array, ArrayModule, matmul, take, xp_of
 from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
 from xpnn.network import MLP
@@ -247,9 +247,13 @@ class ReferenceStep:
     def _disturb(self, buffers: Buffers) -> None:
         """Augment the batch's pictures; add noise to its inputs, and draw the masks."""
         if self.augmenter is not None:
-            self.augmenter.augment(buffers.x, self.position, self.operations.matmul)
+            self.augmenter.augment(buffers.x, self.position, self._product)
         self.regularizer.draws.draw(self.position)
         self.regularizer.disturb(buffers.x)
+
+    def _product(self, a: Array, b: Array, out: Array) -> None:
+        """out = a @ b, in the net's own precision."""
+        matmul(a, b, out)
 
     def _forward(self, buffers: Buffers) -> None:
         forward(

@@ -433,6 +433,55 @@ def test_draw_in_the_terminal_and_as_png(run: Run) -> None:
     assert "no square picture" in run("draw", "wide.csv", exit_code=1).stderr
 
 
+def test_draw_shows_what_augmentation_makes_of_a_picture(run: Run) -> None:
+    pixels = xpnn.load("digits").train.inputs[3]
+    lines = run("draw", "--index", "3", "--augment", "--out", "all.png").stdout.splitlines()
+    assert len(lines) == 1 + 2 * 8
+    own = [f"{line[:16]:16}" for line in lines[1:9]]
+    assert own == xpnn.draw_digit(pixels).splitlines()
+    pictures = {
+        tuple(f"{line:73}"[at : at + 16] for line in lines[top : top + 8]) for top in (1, 9) for at in (0, 19, 38, 57)
+    }
+    assert len(pictures) == 8
+    with Image.open("all.png") as image:
+        assert image.size[0] == 2 * image.size[1]
+    shifted = run("draw", "--index", "3", "--augment", "--shift", "2", "--seed", "1").stdout
+    assert shifted == run("draw", "--index", "3", "--augment", "--shift", "2", "--seed", "1").stdout
+    assert shifted != run("draw", "--index", "3", "--augment", "--shift", "2").stdout
+    still = run("draw", "--index", "3", "--augment", "--shift", "0").stdout.splitlines()
+    assert {f"{still[3]:73}"[at : at + 16] for at in (0, 19, 38, 57)} == {xpnn.draw_digit(pixels).splitlines()[2]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["draw", "--rotate", "10"], "--rotate is for --augment; give that too."),
+        (["draw", "--seed", "1"], "--seed is for --augment; give that too."),
+        (["draw", "--augment", "--shift", "8"], "shift 8 leaves nothing of pictures of 8 x 8 pixels"),
+        (["train", "--cutout", "8"], "cutout 8 leaves nothing of pictures of 8 x 8 pixels"),
+        (["train", "--elastic", "nan"], "--elastic"),
+        (["train", "--zoom", "1"], "--zoom"),
+        (["train", "--optimizer", "lbfgs", "--rotate", "10"], "--rotate doesn't go with --optimizer lbfgs"),
+        (["train", "--optimizer", "lbfgs", "--recipe", "augmented"], "L-BFGS can't follow augmentation="),
+        (["train", "t.csv", "--targets", "b", "--rotate", "10"], "is for square pictures, not for tables"),
+        (["find-lr", "t.csv", "--targets", "b", "--rotate", "10"], "is for square pictures, not for tables"),
+    ],
+)
+def test_augmentation_that_cannot_work_is_one_line(run: Run, arguments: list[str], message: str) -> None:
+    Path("t.csv").write_text("a,b\n" + "".join(f"{row},{2 * row}\n" for row in range(30)))
+    error = run(*arguments, exit_code=2).stderr
+    assert message in error.splitlines()[-1]
+
+
+def test_train_augments(run: Run) -> None:
+    loss = {}
+    for options in ((), ("--rotate", "10", "--elastic", "34", "--shift", "0.5")):
+        result = json.loads(run("train", "--epochs", "4", "--json", "--device", "cpu", *options).stdout)
+        loss[bool(options)] = result["loss"]
+        assert result["test_accuracy"] > 0.9
+    assert loss[True] > 1.2 * loss[False]  # such rows are harder
+
+
 def test_any_row_of_a_file_is_drawn_whatever_its_label(run: Run) -> None:
     Path("letters.csv").write_text("0,0,0,9,9\n25,0,0,9,9\n")
     for index, label in enumerate(("0", "25")):

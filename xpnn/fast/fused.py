@@ -108,6 +108,9 @@ class FusedStep(ReferenceStep):
             *(weights, self.is_weighted, buffers.weights),
         )
 
+    def _product(self, a: Array, b: Array, out: Array) -> None:
+        self.blas.matmul(a, b, out, rounds=False)
+
     def _forward(self, buffers: Buffers) -> None:
         if not self.fuses_outputs:
             super()._forward(buffers)

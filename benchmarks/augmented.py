@@ -1,0 +1,148 @@
+"""What augmentation costs a step, and what it brings: 784-800-10 in batches of 128, as the recipe `augmented` is.
+
+    python benchmarks/augmented.py cost                                set OPENBLAS_NUM_THREADS=1 for steadier figures
+    python benchmarks/augmented.py accuracy [--seeds N] [SETTING ...]  needs MNIST; without SETTING the recipe alone
+
+Cost: correctness first (settings of nothing leave the pictures, others don't). Then rounds of the recipe's train step
+without augmentation and with each kind, in turn, and of the augmentation of one batch alone; the median of the rounds,
+their quartiles, and the ratio to the step without in the same round.
+
+Accuracy: of MNIST's test rows after the last epoch, for settings beside the recipe's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import xpnn
+from xpnn import Augmentation, Regularization
+from xpnn.augmentation import UNCHANGED, Augmenter
+from xpnn.backend import matmul
+from xpnn.fast import chosen_step
+from xpnn.recipes import RECIPES
+from xpnn.steps import ReferenceStep
+from xpnn.training import update_table
+
+RECIPE = RECIPES["augmented"]
+BATCH, ROUNDS, STEPS = RECIPE.batch_size, 20, 50
+KINDS = {
+    "none": UNCHANGED,
+    "rotate 10": Augmentation(rotate=10),
+    "elastic 34": Augmentation(elastic=34),
+    "the recipe's": RECIPE.augmentation,
+    "the recipe's and cutout 8": dataclasses.replace(RECIPE.augmentation, cutout=8),
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "none": {"augmentation": UNCHANGED},
+    "rotate": {"augmentation": Augmentation(rotate=10)},
+    "elastic": {"augmentation": Augmentation(elastic=34)},
+    "zoom-shear": {"augmentation": dataclasses.replace(RECIPE.augmentation, zoom=0.1, shear=5)},
+    "dropout": {"regularization": Regularization(dropout=0.2)},
+}
+
+
+def make_step(kind: Augmentation) -> ReferenceStep:
+    generator = np.random.default_rng(0)
+    inputs = generator.integers(0, 256, (STEPS * BATCH, 784), dtype=np.uint8)
+    net = RECIPE.network(784, "0123456789")
+    optimizer = RECIPE.make_optimizer(60_000)
+    placed = net.place_inputs(inputs), net.place_targets(generator.integers(0, 10, len(inputs)))
+    step = chosen_step(1000, lambda _: None, net, optimizer, *placed, BATCH, augmentation=kind)
+    steps = np.arange(float(STEPS))
+    step.begin_epoch(0, update_table(optimizer, steps, optimizer.schedule(steps)).astype(np.float32))
+    return step
+
+
+def augment_alone(kind: Augmentation) -> Callable[[], None]:
+    augmenter = Augmenter(kind, np, 28, BATCH, "float32", 0.0, 0)
+    augmenter.draws.begin_epoch(0, STEPS)
+    pictures = np.random.default_rng(0).random((BATCH, 784), dtype=np.float32)
+    x = pictures.copy()
+
+    def run() -> None:
+        for number in range(STEPS):
+            x[...] = pictures
+            augmenter.augment(x, np.array([number]), matmul)
+
+    run()
+    assert np.array_equal(x, pictures) == (kind == UNCHANGED)
+    return run
+
+
+def epoch_of(step: ReferenceStep) -> Callable[[], None]:
+    order = np.arange(STEPS * BATCH)
+
+    def run() -> None:
+        step.begin_epoch(0, step.table)
+        for start in range(0, len(order), step.rows):
+            step(order[start : start + step.rows])
+
+    return run
+
+
+def seconds(run: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    run()
+    return (time.perf_counter() - started) / STEPS
+
+
+def cost() -> None:
+    steps = {name: make_step(kind) for name, kind in KINDS.items()}
+    print("steps:", ", ".join(sorted({step.name for step in steps.values()})))
+    runs = {f"step, {name}": epoch_of(step) for name, step in steps.items()}
+    runs |= {f"a batch, {name}": augment_alone(kind) for name, kind in KINDS.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(ROUNDS + 1):
+        for name, run in runs.items():
+            found = seconds(run)
+            if number:  # the first round warms up
+                times[name].append(found)
+    for name, values in times.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        ratio = statistics.median(value / base for value, base in zip(values, times["step, none"], strict=True))
+        print(
+            f"{name:36} {middle * 1e6:7.0f} us ({low * 1e6:.0f} to {high * 1e6:.0f})  {ratio:.2f} of the step without"
+        )
+
+
+def accuracy(names: list[str], seeds: int) -> None:
+    data = xpnn.load("mnist")
+    assert data.test is not None
+    for name in names:
+        recipe, accuracies = dataclasses.replace(RECIPE, **SETTINGS[name]), []
+        for seed in range(seeds):
+            net, taken = recipe.network(784, data.labels, seed=seed), 0.0
+            for epoch in recipe.train(net, data.train, seed=seed):
+                taken += epoch.seconds
+                print(f"{name} seed {seed} epoch {epoch.number}/{recipe.epochs} {epoch.loss:.4f}", file=sys.stderr)
+            accuracies.append(xpnn.evaluate(net, data.test).accuracy or 0.0)
+            print(f"{name} seed {seed}: {accuracies[-1]:.2%} in {taken:.0f} s of training", flush=True)
+        print(f"{name}: mean {statistics.mean(accuracies):.2%}, least {min(accuracies):.2%}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["cost", "accuracy"])
+    parser.add_argument("settings", nargs="*", metavar="SETTING", help=", ".join(SETTINGS))
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.settings) - SETTINGS.keys())
+    if unknown:
+        parser.error(f"unknown settings {', '.join(unknown)}: choose from {', '.join(SETTINGS)}")
+    if arguments.part == "cost":
+        cost()
+    else:
+        accuracy(arguments.settings or ["recipe"], arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
