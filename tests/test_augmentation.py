@@ -222,11 +222,20 @@ def test_both_devices_give_the_same_bits_and_a_part_of_a_batch_those_of_the_whol
         np.testing.assert_allclose(part, result[:3], atol=1e-6)  # BLAS rounds products of other sizes otherwise
 
 
-def make_step(inputs: NDArray[Any], device: str, augmentation: Augmentation, **net: Any) -> ReferenceStep:
+def test_the_map_says_nothing_of_the_field() -> None:
+    augmenter = augmenter_for(Augmentation(elastic=34), n=400)
+    augmenter.draws.draw(np.zeros(1, dtype=np.int64))
+    maps, fields = augmenter.maps.values.ravel(), augmenter.fields.values.ravel()
+    assert abs(np.corrcoef(maps, fields[: maps.size])[0, 1]) < 0.08  # four standard errors
+
+
+def make_step(
+    inputs: NDArray[Any], device: str, augmentation: Augmentation, seed: int = 2, first: int = 0, **net: Any
+) -> ReferenceStep:
     made = MLP([SIDE * SIDE, 4, 3], device=device, seed=1, **net)
     placed = made.place_inputs(inputs), made.place_targets(np.arange(len(inputs)) % 3)
-    step = ReferenceStep(made, optimizers.sgd(0.1), *placed, N, augmentation=augmentation, seed=2)
-    step.begin_epoch(0, made.xp.asarray(np.ones((2, 3), dtype="float32")))
+    step = ReferenceStep(made, optimizers.sgd(0.1), *placed, N, augmentation=augmentation, seed=seed)
+    step.begin_epoch(first, made.xp.asarray(np.ones((2, 3), dtype="float32")))
     return step
 
 
@@ -239,6 +248,21 @@ def test_rows_and_labels_stay_as_they_are(device: str) -> None:
         np.testing.assert_array_equal(to_host(step.inputs), before)
         np.testing.assert_array_equal(to_host(step.buffers[N].labels), np.arange(N) % 3)
         np.testing.assert_array_equal(to_host(step.buffers[N].t).argmax(axis=1), np.arange(N) % 3)
+
+
+def test_a_step_draws_by_its_seed_and_the_updates_number_in_the_run(device: str) -> None:
+    def seen(updates: int = 1, **options: int) -> list[NDArray[Any]]:
+        """The inputs of each update."""
+        step, found = make_step(PICTURES, device, ALL, **options), []
+        for _ in range(updates):
+            step(step.net.xp.asarray(np.arange(N)))
+            found.append(to_host(step.buffers[N].x).copy())
+        return found
+
+    first, second = seen(updates=2)
+    np.testing.assert_array_equal(seen(first=1)[0], second)
+    for other in (second, seen(seed=3)[0]):
+        assert np.abs(other - first).max() > 0.2
 
 
 def test_the_background_is_what_a_pixel_of_0_becomes_and_0_for_floats(device: str) -> None:
