@@ -51,6 +51,7 @@ def test_help_groups_the_options_and_shows_every_default(run: Run) -> None:
         "Learning",
         "Learning rate",
         "Regularisation",
+        "Augmentation",
         "Stopping",
     ]
     settings = text[text.index("Network:") :]
