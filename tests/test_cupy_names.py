@@ -26,7 +26,7 @@ from xpnn.failures import device_error, is_cuda_error, is_out_of_memory
 PACKAGE = Path(inspect.getfile(xpnn)).parent
 SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if "fast" not in path.parts]  # fast is CuPy's alone
 DEVICE_AGNOSTIC = (
-    *("activations", "augmentation", "gates", "losses", "layers", "network", "noise", "normal", "optimizers"),
+    *("activations", "augmenter", "gates", "losses", "layers", "network", "noise", "normal", "optimizers"),
     *("shuffles", "steps"),
 )
 OTHER_NAMES = {"cuda", "finfo", "get_default_memory_pool"}  # of the module, beside the functions

@@ -1,7 +1,8 @@
 """xpnn: a multilayer perceptron whose train and query code is the same on NumPy (CPU) and CuPy (CUDA)."""
 
 from xpnn import initializers, losses, optimizers, recipes, schedules
-from xpnn.augmentation import Augmentation, augmented
+from xpnn.augmentation import Augmentation
+from xpnn.augmenter import augmented
 from xpnn.backend import Device, get_xp, to_device, to_host
 from xpnn.checkpoint import load_model, save
 from xpnn.data import load

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from xpnn.activations import Activation, saved_for
-from xpnn.augmentation import UNCHANGED, Augmentation, Augmenter
+from xpnn.augmentation import UNCHANGED, Augmentation
+from xpnn.augmenter import Augmenter
 from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, ArrayModule, matmul, take, xp_of
 from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of

@@ -20,7 +20,7 @@ KINDS = {
     "shear = 20": Augmentation(shear=20),
     "elastic = 34": Augmentation(elastic=34),
     "cutout = 8": Augmentation(cutout=8),
-    "rotate, elastic": RECIPES["augmented"].augmentation,
+    "all but shift, cutout": RECIPES["augmented"].augmentation,
 }
 SIDE, COPIES, SHADES, ROW = 28, 4, 8, 15
 

@@ -113,6 +113,16 @@ def test_warm_epoch_is_graphs_alone(fake_cupy: FakeCupy, case: Case) -> None:
     assert not np.array_equal(before, to_host(step.net.parameters))
 
 
+@pytest.mark.usefixtures("fake_cupy")
+def test_lower_precision_leaves_augmented_pictures_as_they_are() -> None:
+    case, seen = CASES["augmentation"], []
+    for precision in ("float32", "bf16"):
+        step, order = make_step(case, precision=precision, **case.step)
+        step(order[:BATCH])
+        seen.append(to_host(step.buffers[BATCH].x).copy())
+    np.testing.assert_array_equal(*seen)
+
+
 @pytest.mark.usefixtures("fake_cupy", "short")
 def test_recording_computes_nothing() -> None:
     step, order = make_step(Case())
