@@ -8,8 +8,8 @@ without augmentation and with each kind, in turn, and of the augmentation of one
 their quartiles, and the ratio to the step without in the same round. Processor time, so that other programs disturb
 less: with one thread of BLAS it is what a quiet machine's clock shows.
 
-Accuracy: of MNIST's test rows after the last epoch, for the recipe or for settings beside its own; with --held-out of the
-last 10,000 training rows, which are then not learnt: settings are chosen by these.
+Accuracy: of MNIST's test rows after the last epoch, for the recipe or for settings beside its own; with --held-out of
+the last 10,000 training rows, which are then not learnt: settings are chosen by these.
 """
 
 from __future__ import annotations

@@ -70,6 +70,8 @@ def test_help_groups_the_options_and_shows_every_default(run: Run) -> None:
         ),
         *(["--average", "0.99"], ["--plateau", "0", "--lr", "0.01"], ["--optimizer", "lbfgs", "--l2", "1e-3"]),
         *(["--class-weight", "balanced"], ["--label-smoothing", "0.1"], ["--activation", "gelu", "--hidden", "50,50"]),
+        *(["--shift", "0.5"], ["--rotate", "10"], ["--zoom", "0.1"], ["--shear", "5"], ["--elastic", "20"]),
+        *(["--cutout", "2"], ["--recipe", "augmented"]),
         ["--loss", "focal:1.5"],
     ],
 )
