@@ -204,7 +204,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, problem: 
 @pytest.mark.parametrize("limit", [50_000, 10_000])  # Pillow warns of the first, and refuses the second itself
 def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(DataError, match="too many pixels for a picture of one digit: reduce it first"):
+    with pytest.raises(DataError, match="too many pixels for a picture of digits: reduce it first"):
         read(tmp_path, draw())
 
 

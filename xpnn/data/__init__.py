@@ -15,7 +15,7 @@ from xpnn.data.catalogue import NAMES
 from xpnn.data.csv import column_names, line_of_row, read_csv
 from xpnn.data.files import check_limit, first_bytes
 from xpnn.data.idx import is_idx, read_idx
-from xpnn.data.images import is_image, read_image
+from xpnn.data.images import is_image, read_digits, read_image
 from xpnn.data.named import Parts, read_mnist, read_named
 from xpnn.data.npz import ZIP_MAGICS, read_npz
 from xpnn.data.table import check_targets, read_table
@@ -30,6 +30,7 @@ __all__ = [
     "file_format",
     "load",
     "read_csv",
+    "read_digits",
     "read_idx",
     "read_image",
     "read_npz",

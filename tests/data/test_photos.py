@@ -1,0 +1,233 @@
+"""Photos of one or more digits: which are found, where, and that light, turns and paper leave them as they are.
+
+The real pictures are looked for in $XPNN_DATA_DIR/own_images; they were drawn by hand at 28 x 28 pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handwriting import lit, turned, written
+from PIL import Image, ImageDraw, ImageOps
+
+import xpnn
+from xpnn.data.images import Digit, read_digits, read_image
+from xpnn.errors import DataError
+
+OWN = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "image": 3, "noisy_6": 6}
+
+
+def read(folder: Path, image: Image.Image, shape: tuple[int, int] = (28, 28), deskew: bool = False) -> list[Digit]:
+    image.save(folder / "photo.png")
+    return read_digits(folder / "photo.png", shape, deskew=deskew)
+
+
+def overlap(digit: Digit, other: Digit) -> float:
+    """The share of ink that two digits have in common where they lie best, for the centre may be rounded either way."""
+    one, two = digit.pixels.reshape(28, 28), other.pixels.reshape(28, 28)
+    moved = [np.roll(one, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return max(float(np.minimum(move, two).sum() / np.maximum(move, two).sum()) for move in moved)
+
+
+# -- what is found, and where -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digits", [[7], [3, 1, 4], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]])
+@pytest.mark.parametrize("side", [28, 120])
+def test_digits_come_from_left_to_right_with_their_boxes(tmp_path: Path, digits: list[int], side: int) -> None:
+    image = written(digits, side)
+    found = read(tmp_path, image)
+    assert len(found) == len(digits)
+    for place, (digit, number) in enumerate(zip(found, digits, strict=True)):
+        alone = written([number], side)
+        left, top, right, bottom = ImageOps.invert(alone).getbbox() or (0, 0, 0, 0)
+        expected = (left + place * side, top, right + place * side, bottom)
+        np.testing.assert_allclose(digit.box, expected, atol=1 if side == 28 else 2)
+        (read_alone,) = read(tmp_path, alone)
+        assert overlap(digit, read_alone) > 0.8
+        assert digit.pixels.dtype == np.uint8
+
+
+def test_boxes_are_in_pixels_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    image = written([4, 2], 1200)  # wider than what is worked on
+    boxes = [digit.box for digit in read(tmp_path, image)]
+    for box, expected in zip(boxes, ((280, 100, 910, 1120), (1480, 70, 2150, 1100)), strict=True):
+        np.testing.assert_allclose(box, expected, atol=50)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # shown upside down
+    image.rotate(180).save(tmp_path / "turned.png", exif=exif)
+    for digit, box in zip(read_digits(tmp_path / "turned.png"), boxes, strict=True):
+        np.testing.assert_allclose(digit.box, box, atol=4)
+
+
+@pytest.mark.parametrize("towards", [0, 60, 150, 270])
+@pytest.mark.parametrize("is_light", [False, True])
+@pytest.mark.parametrize("degrees", [-8, 0, 8])
+def test_light_ink_and_turns_hide_no_digit(tmp_path: Path, towards: int, is_light: bool, degrees: float) -> None:
+    paper, ink = (40, 230) if is_light else (215, 50)
+    image = turned(written([3, 1, 4], 150, paper=paper, ink=ink), degrees)
+    found = read(tmp_path, lit(image, towards, darkest=0.35, noise=4))
+    expected = read(tmp_path, turned(written([3, 1, 4], 150), degrees))
+    assert len(found) == len(expected) == 3
+    for digit, other in zip(found, expected, strict=True):
+        assert overlap(digit, other) > 0.7
+        np.testing.assert_allclose(digit.box, other.box, atol=5)
+
+
+def test_a_shadow_with_an_edge_is_no_ink(tmp_path: Path) -> None:
+    image = written([3, 1, 4], 150, paper=220, ink=60)
+    x, y = np.meshgrid(np.arange(image.width), np.arange(image.height))
+    shadow = 1 - 0.25 / (1 + np.exp((x - y - 200) / 8))
+    found = read(tmp_path, Image.fromarray((np.asarray(image) * shadow).astype(np.uint8)))
+    for digit, other in zip(found, read(tmp_path, image), strict=True):
+        assert overlap(digit, other) > 0.8
+
+
+def test_broken_strokes_are_one_digit_and_dust_is_none(tmp_path: Path) -> None:
+    image = written([5, 3], 200)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((60, 45, 140, 53), fill=255)  # parts the 5 from its bar
+    draw.rectangle((290, 0, 296, 200), fill=255)  # cuts the 3 through
+    broken = [digit.box for digit in read(tmp_path, image)]
+    assert len(broken) == 2
+    np.testing.assert_allclose(broken, [digit.box for digit in read(tmp_path, written([5, 3], 200))], atol=3)
+    for x, y in ((10, 10), (200, 100), (390, 190)):
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=0)
+    assert [digit.box for digit in read(tmp_path, image)] == broken
+
+
+@pytest.mark.parametrize("ink", [(255, 255, 255, 255), (0, 0, 0, 255), (200, 30, 30, 255)])
+def test_ink_on_transparent_paper(tmp_path: Path, ink: tuple[int, ...]) -> None:
+    image = Image.new("RGBA", (300, 100), (0, 0, 0, 0))
+    image.paste(ink, mask=ImageOps.invert(written([3, 1, 4], 100)))
+    assert [digit.box[0] // 100 for digit in read(tmp_path, image)] == [0, 1, 2]
+
+
+def test_deskewing_makes_slanted_strokes_upright(tmp_path: Path) -> None:
+    upright = written([1, 4], 200)
+    slanted = upright.transform(upright.size, Image.Transform.AFFINE, (1, 0.3, -30, 0, 1, 0), fillcolor=255)
+    one = [read(tmp_path, image, deskew=True)[0].pixels.reshape(28, 28) for image in (upright, slanted)]
+    plain = read(tmp_path, slanted)[0].pixels.reshape(28, 28)
+    assert np.ptp(np.flatnonzero(plain.max(axis=0) > 128)) > 6
+    for digit in one:
+        assert np.ptp(np.flatnonzero(digit.max(axis=0) > 128)) < 4
+        assert np.ptp(np.flatnonzero(digit.max(axis=1))) == 19  # still fills the height
+    y, x = np.mgrid[:28, :28]
+    four = read(tmp_path, slanted, deskew=True)[1].pixels.reshape(28, 28).astype(float)
+    covariance = np.cov(y.ravel(), x.ravel(), aweights=four.ravel())
+    assert abs(covariance[0, 1] / covariance[0, 0]) < 0.03
+
+
+def test_texture_is_refused_in_one_line(tmp_path: Path) -> None:
+    dots = np.kron(np.indices((60, 60)).sum(axis=0) % 2 == 0, np.pad(np.ones((4, 4), dtype=bool), 3))
+    with pytest.raises(DataError, match=r"photo.png: more than 500 separate marks: crop it to the digits, or write"):
+        read(tmp_path, Image.fromarray(np.where(dots, 0, 255).astype(np.uint8)))
+
+
+def test_all_strokes_are_one_digit_where_one_is_asked_for(tmp_path: Path) -> None:
+    written([1, 1], 100).save(tmp_path / "eleven.png")
+    digit = read_image(tmp_path / "eleven.png").reshape(28, 28)
+    assert np.ptp(np.flatnonzero(digit.any(axis=0))) == 19
+    assert not digit[:, 12:16].any()
+
+
+# -- what nets make of them -------------------------------------------------------------------------------------------
+
+
+def trained(name: str, limit: int | None) -> xpnn.MLP:
+    data, recipe = xpnn.load(name, limit=limit), xpnn.recipes.RECIPES["default"]
+    net = recipe.network(data.train.inputs.shape[1], data.labels)
+    list(dataclasses.replace(recipe, epochs=10 if limit is None else 5).train(net, data.train))
+    return net
+
+
+@pytest.mark.parametrize("name", ["digits", pytest.param("mnist", marks=pytest.mark.mnist)])
+def test_pictures_in_the_form_of_the_data_come_through_unchanged(tmp_path: Path, name: str) -> None:
+    data = xpnn.load(name, limit=1)
+    assert data.test is not None
+    assert data.image_shape is not None
+    for pixels in data.test.inputs[:300]:
+        (digit,) = read(tmp_path, Image.fromarray(pixels.reshape(data.image_shape)), data.image_shape)
+        np.testing.assert_array_equal(digit.pixels, pixels)
+        assert digit.box == (0, 0, *data.image_shape)
+
+
+def test_the_embedded_digits_are_read_from_photos(tmp_path: Path) -> None:
+    net, data = trained("digits", None), xpnn.load("digits")
+    assert data.test is not None
+    agree = []
+    for i in range(40):
+        rows = data.test.inputs[3 * i : 3 * i + 3]
+        page = np.concatenate([np.pad(255 - row.reshape(8, 8), 2, constant_values=255) for row in rows], axis=1)
+        image = Image.fromarray(page).resize((360, 120), Image.Resampling.BICUBIC)
+        found = read(tmp_path, lit(image, 40 * i, darkest=0.6), (8, 8))
+        assert len(found) == 3
+        agree.append(net.predict(np.array([digit.pixels for digit in found])) == net.predict(rows))
+    assert np.mean(agree) > 0.85  # they fill their 8 pixels, but their mass isn't in the middle
+
+
+@pytest.fixture(scope="module")
+def mnist_net() -> xpnn.MLP:
+    """The default recipe on a part of MNIST, for half as long."""
+    return trained("mnist", 20_000)
+
+
+@pytest.fixture
+def own() -> dict[str, Image.Image]:
+    folder = Path(os.environ["XPNN_DATA_DIR"], "own_images")
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}, which holds the seven pictures")
+    images = {}
+    for name in OWN:
+        with Image.open(folder / f"2828_my_own_{name}.png") as image:
+            images[name] = image.convert("L")
+    return images
+
+
+def enlarged(image: Image.Image) -> Image.Image:
+    return image.resize((image.width * 600 // image.height, 600), Image.Resampling.BICUBIC)
+
+
+def said(net: xpnn.MLP, digits: list[Digit]) -> list[int]:
+    answers: list[int] = net.predict(np.array([digit.pixels for digit in digits])).tolist()
+    return answers
+
+
+@pytest.mark.mnist
+def test_own_pictures_are_read(tmp_path: Path, mnist_net: xpnn.MLP, own: dict[str, Image.Image]) -> None:
+    right = [said(mnist_net, read(tmp_path, image)) == [OWN[name]] for name, image in own.items()]
+    assert sum(right) >= 6
+
+
+@pytest.mark.mnist
+def test_own_pictures_keep_their_answers(tmp_path: Path, mnist_net: xpnn.MLP, own: dict[str, Image.Image]) -> None:
+    agree = []
+    for i, image in enumerate(own.values()):
+        answer, big = said(mnist_net, read(tmp_path, image)), enlarged(image)
+        changed = [big, ImageOps.invert(image), ImageOps.invert(big)]
+        changed += [turned(big, degrees) for degrees in (-8, -5, -2, 2, 5, 8)]
+        changed += [lit(big, 50 * i + towards, darkest) for towards, darkest in ((0, 0.3), (120, 0.5), (240, 0.7))]
+        changed += [lit(ImageOps.invert(turned(big, 6)), 50 * i, 0.5)]
+        agree += [said(mnist_net, read(tmp_path, other)) == answer for other in changed]
+    assert len(agree) == 91
+    assert np.mean(agree) >= 0.95
+
+
+@pytest.mark.mnist
+def test_three_own_pictures_side_by_side_keep_their_answers(
+    tmp_path: Path, mnist_net: xpnn.MLP, own: dict[str, Image.Image]
+) -> None:
+    white = [name for name in OWN if name != "noisy_6"]  # whose paper is grey
+    answers = {name: said(mnist_net, read(tmp_path, own[name]))[0] for name in white}
+    rng, agree = np.random.default_rng(0), []
+    for i in range(12):
+        names = rng.choice(white, 3).tolist()
+        row = Image.fromarray(np.concatenate([np.asarray(own[name]) for name in names], axis=1))
+        changed = lit(turned(enlarged(row), rng.uniform(-8, 8)), rng.uniform(0, 360), 0.5)
+        pages = (row, ImageOps.invert(row) if i % 2 else enlarged(row), changed)
+        agree += [said(mnist_net, read(tmp_path, page)) == [answers[name] for name in names] for page in pages]
+    assert np.mean(agree) >= 0.95
