@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xpnn.backend import to_host
 from xpnn.network import MLP
@@ -47,12 +49,18 @@ def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | Non
     rows = [*range(min(count, len(samples)))]
     if wrong.size and wrong[0] >= len(rows):
         rows[-1] = int(wrong[0])
-    columns = []
+    titles = []
     for row in rows:
         said, true = net.labels[predicted[row]], net.labels[samples.targets[row]]
-        title = f"{said}" if said == true else f"{said}, but it is {true}"
-        columns.append([title, *draw_digit(samples.inputs[row], shape).splitlines()])
-    return printable(side_by_side(columns))
+        titles.append(f"{said}" if said == true else f"{said}, but it is {true}")
+    return titled_pictures(titles, samples.inputs[rows], shape)
+
+
+def titled_pictures(titles: Sequence[str], rows: NDArray[Any], shape: tuple[int, int], across: int = 4) -> str:
+    """The rows, (n, height * width), as pictures in strips of `across` side by side, each under its title."""
+    columns = [[title, *draw_digit(row, shape).splitlines()] for title, row in zip(titles, rows, strict=True)]
+    strips = [side_by_side(columns[first : first + across]) for first in range(0, len(columns), across)]
+    return printable("\n".join(strips))
 
 
 def side_by_side(columns: list[list[str]], gap: str = "   ") -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpnn
-from xpnn.data import column_names, file_format, read_image, read_samples
+from xpnn.data import column_names, file_format, read_digits, read_samples
 from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.tables import values, values_line
 
 
@@ -23,54 +24,76 @@ from xpnn_cli.tables import values, values_line
     default=None,
     help="Whether the rows of CSV files begin with a label.  [default: as a header, or the number of columns, says]",
 )
+@click.option("--deskew", is_flag=True, help="Slant the digits of pictures back upright first.")
+@click.option("--show", is_flag=True, help="Draw what the net sees, each digit under its answer.")
 @device_option
 @json_option
-def query(model: str, inputs: tuple[str, ...], labelled: bool | None, device: str, as_json: bool) -> None:
+def query(
+    model: str, inputs: tuple[str, ...], labelled: bool | None, deskew: bool, show: bool, device: str, as_json: bool
+) -> None:
     """Ask MODEL for the class of each INPUT.
 
-    INPUT is a picture (PNG or JPEG of any size, dark on light or light on dark; it is cut out, centred and scaled
-    as MNIST's digits were) or a file of rows (CSV with pixels of 0-255, with or without a label before them; IDX).
+    INPUT is a picture or a file of rows (CSV with pixels of 0-255, with or without a label before them; IDX).
 
-    With --json it prints a list: for each picture or row an object with input, label and probabilities. Outputs that
-    are no probabilities are called values, and a model with one output gives no label.
+    A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit, or of several in a
+    line that don't touch, dark on light or light on dark, also in uneven light. They are found, cut out, scaled and
+    centred as MNIST's digits were, and read from left to right.
+
+    With --json it prints a list: for each digit or row an object with input, label and probabilities, and for a digit
+    of a picture box too: its left, top, right and bottom in the picture's pixels. Outputs that are no probabilities
+    are called values, and a model with one output gives no label.
 
     A model of a table's columns takes CSV files that have these columns, found by name, and answers with the values
     of its targets by name.
     """
+    if show and as_json:
+        raise click.UsageError("--show draws on stdout, where --json leaves room for nothing else: give one of them.")
     net = xpnn.load_model(model, chosen_device(device))
-    answers = []
+    if show and net.columns is not None:
+        raise click.UsageError(f"--show: {model} takes the columns of a table, which make no picture.")
+    answers, lines = [], []
     for path in inputs:
         if net.columns is not None:
-            answers += values(net, model, path)
-            continue
-        rows, names = _read(path, net.sizes[0], labelled)
-        with np.errstate(all="ignore"):
-            found = xpnn.to_host(net.query(rows))
-        refuse_unless_finite(found, model)
-        for name, outputs in zip(names, found, strict=True):
-            answers.append({"input": name} | _answer(net, outputs))
+            found = values(net, model, path)
+            lines += [values_line(answer) for answer in found]
+        else:
+            rows, origins = _read(path, net.sizes[0], labelled, deskew)
+            found = _ask(net, model, rows, origins)
+            lines += _report(net, path, found)
+            if show:
+                lines.append(_drawn(path, rows, found))
+        answers += found
     if as_json:
         print_json(answers)
     else:
-        for answer in answers:
-            click.echo(_line(answer, net) if net.columns is None else values_line(answer))
+        for line in lines:
+            click.echo(line)
 
 
-def _read(path: str, n_in: int, labelled: bool | None) -> tuple[NDArray[Any], list[str]]:
-    """The rows of a file as the net takes them, (n, n_in), and what to call each."""
+def _read(path: str, n_in: int, labelled: bool | None, deskew: bool) -> tuple[NDArray[Any], list[dict[str, Any]]]:
+    """The rows of a file as the net takes them, (n, n_in), and where each is from, as the answers begin."""
     form = file_format(path)
     if form == "picture":
-        side = math.isqrt(n_in)
-        if side * side != n_in:
-            raise xpnn.DataError(f"the model takes {n_in} values, which is no square picture; give rows", path)
+        side = _side(path, n_in)
         click.echo(f"{path}: read as {side} x {side} pixels", err=True)
-        return read_image(path, (side, side))[None], [path]
+        digits = read_digits(path, (side, side), deskew=deskew)
+        names = [path] if len(digits) == 1 else [f"{path}:{number}" for number in range(1, len(digits) + 1)]
+        origins = [{"input": name, "box": digit.box} for name, digit in zip(names, digits, strict=True)]
+        return np.stack([digit.pixels for digit in digits]), origins
     rows = read_samples(path, labelled=False).inputs
     if form == "csv" and _begins_with_label(path, rows.shape[1], n_in, labelled):
         rows = rows[:, 1:]
     if rows.shape[1] != n_in:
         raise xpnn.DataError(f"its rows have {rows.shape[1]} values; the model takes {n_in} (and a label before)", path)
-    return rows, [f"{path}:{number}" for number in range(1, len(rows) + 1)]
+    return rows, [{"input": f"{path}:{number}"} for number in range(1, len(rows) + 1)]
+
+
+def _side(path: str, n_in: int) -> int:
+    """The side of the square pictures that a net of so many inputs takes."""
+    side = math.isqrt(n_in)
+    if side * side != n_in:
+        raise xpnn.DataError(f"the model takes {n_in} values, which is no square picture; give rows", path)
+    return side
 
 
 def _begins_with_label(path: str, columns: int, n_in: int, labelled: bool | None) -> bool:
@@ -87,6 +110,14 @@ def _begins_with_label(path: str, columns: int, n_in: int, labelled: bool | None
     return columns == n_in + 1
 
 
+def _ask(net: xpnn.MLP, model: str, rows: NDArray[Any], origins: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An answer for each row: where it is from, and what the net says."""
+    with np.errstate(all="ignore"):
+        found = xpnn.to_host(net.query(rows))
+    refuse_unless_finite(found, model)
+    return [origin | _answer(net, outputs) for origin, outputs in zip(origins, found, strict=True)]
+
+
 def _answer(net: xpnn.MLP, outputs: NDArray[Any]) -> dict[str, Any]:
     """The class, by its number or a name of its own, and the outputs; one output is a value, and no class."""
     kind = "probabilities" if net.output in ("sigmoid", "softmax") else "values"
@@ -96,10 +127,28 @@ def _answer(net: xpnn.MLP, outputs: NDArray[Any]) -> dict[str, Any]:
     return {"label": index if net.labels[index] == str(index) else net.labels[index], kind: outputs.tolist()}
 
 
+def _report(net: xpnn.MLP, path: str, answers: list[dict[str, Any]]) -> list[str]:
+    """A line for each answer, and after the digits of a picture one with all of them."""
+    lines = [_line(answer, net) for answer in answers]
+    if len(answers) > 1 and "box" in answers[0]:
+        lines.append(f"{path} reads {' '.join(map(_said, answers))}")
+    return lines
+
+
+def _said(answer: dict[str, Any]) -> str:
+    return str(answer["label"]) if "label" in answer else f"{answer['values'][0]:.6g}"
+
+
+def _drawn(path: str, rows: NDArray[Any], answers: list[dict[str, Any]]) -> str:
+    """The rows as pictures, each under what the net says."""
+    side = _side(path, rows.shape[1])
+    return titled_pictures([_said(answer) for answer in answers], rows, (side, side))
+
+
 def _line(answer: dict[str, Any], net: xpnn.MLP) -> str:
     kind, form = ("values", ".4g") if "values" in answer else ("probabilities", ".2%")
     outputs = np.array(answer[kind])
     if "label" not in answer:
-        return f"{answer['input']}  {outputs[0]:.6g}"
+        return f"{answer['input']}  {_said(answer)}"
     best = ", ".join(f"{net.labels[i]} {outputs[i]:{form}}" for i in np.argsort(-outputs)[:3])
     return f"{answer['input']}  {answer['label']}   ({best})"

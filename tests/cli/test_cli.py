@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from fake_device import FakeCupy
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import xpnn
 from xpnn.optimizers import OPTIMIZERS
@@ -383,6 +383,65 @@ def test_query_of_a_picture(run: Run, model: str) -> None:
     assert data.train.targets is not None
     assert (answer["input"], answer["label"]) == ("zero.png", data.train.targets[0])
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_query_of_several_digits_in_a_picture(run: Run, model: str) -> None:
+    data = xpnn.load("digits")
+    page = np.concatenate([np.pad(255 - data.train.inputs[i].reshape(8, 8), 2, constant_values=255) for i in range(3)])
+    Image.fromarray(np.kron(page.reshape(3, 12, 12).swapaxes(0, 1).reshape(12, 36), np.ones((10, 10), "uint8"))).save(
+        "a.png"
+    )
+    answers = json.loads(run("query", model, "a.png", "--json").stdout)
+    assert [[*answer] for answer in answers] == 3 * [["input", "box", "label", "probabilities"]]
+    assert [answer["input"] for answer in answers] == ["a.png:1", "a.png:2", "a.png:3"]
+    labels = [answer["label"] for answer in answers]
+    assert labels == [0, 1, 2]
+    for place, answer in enumerate(answers):
+        left, top, right, bottom = answer["box"]
+        assert 120 * place + 20 <= left < right <= 120 * place + 100
+        assert (top, bottom) == (pytest.approx(20, abs=1), pytest.approx(100, abs=1))
+    lines = run("query", model, "a.png").stdout.splitlines()
+    assert [line.split("   ")[0] for line in lines] == ["a.png:1  0", "a.png:2  1", "a.png:3  2", "a.png reads 0 1 2"]
+
+
+def test_query_shows_what_the_net_saw(run: Run, model: str) -> None:
+    data = xpnn.load("digits")
+    rows = data.train.inputs[:5]
+    Image.fromarray(rows[0].reshape(8, 8)).save("zero.png")
+    lines = run("query", model, "zero.png", "--show").stdout.splitlines()
+    assert lines[1] == "0"
+    assert lines[2:] == [line.rstrip() for line in xpnn.draw_digit(rows[0]).splitlines()]
+    np.savetxt("rows.csv", rows, fmt="%d", delimiter=",")
+    lines = run("query", model, "rows.csv", "--show").stdout.splitlines()
+    assert lines[5].split() == ["0", "1", "2", "3"]  # a strip of four, and one of one
+    assert lines[14].split() == ["4"]
+    assert len(lines) == 5 + 2 * 9
+
+
+def test_query_slants_digits_back_where_it_is_asked(run: Run, model: str) -> None:
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).line([(130, 20), (70, 180)], fill=0, width=16)
+    image.save("slash.png")
+    plain, upright = (run("query", model, "slash.png", "--show", *more).stdout for more in ([], ["--deskew"]))
+    assert max(map(len, plain.splitlines()[2:])) > max(map(len, upright.splitlines()[2:]))
+
+
+def test_query_says_why_it_cannot_show(run: Run, model: str) -> None:
+    np.savetxt("rows.csv", np.zeros((1, 65)), fmt="%d", delimiter=",")
+    error = run("query", model, "rows.csv", "--show", "--json", exit_code=2).stderr
+    assert "--show draws on stdout, where --json leaves room for nothing else: give one of them." in error
+    xpnn.save(xpnn.MLP([2, 1], output="identity", columns=["a", "b"], labels=["c"]), "table")
+    error = run("query", "table", "rows.csv", "--show", exit_code=2).stderr
+    assert "--show: table takes the columns of a table, which make no picture." in error
+    xpnn.save(xpnn.MLP([5, 3]), "five")
+    Path("five.csv").write_text("0,0,0,0,0\n")
+    for arguments in (["five.csv", "--show"], ["blank.png"]):
+        Image.new("L", (100, 100), 255).save("blank.png")
+        error = run("query", "five", *arguments, exit_code=1).stderr
+        assert f"{arguments[0]}: the model takes 5 values, which is no square picture" in error
+    result = run("query", model, "blank.png", exit_code=1)
+    assert "Error: blank.png: the picture is blank: no strokes stand out from the background\n" in result.stderr
+    assert result.stdout == ""
 
 
 def test_query_of_what_does_not_fit(run: Run, model: str) -> None:
