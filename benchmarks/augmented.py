@@ -1,7 +1,7 @@
 """What augmentation costs a step, and what it brings: 784-800-10 in batches of 128, as the recipe `augmented` is.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/augmented.py cost
-    python benchmarks/augmented.py accuracy [--seeds N] [--held-out] [SETTING ...]      needs MNIST
+    python benchmarks/augmented.py accuracy [--seeds N] [--epochs N] [--held-out] [SETTING ...]    needs MNIST
 
 Cost: correctness first (settings of nothing leave the pictures, others don't). Then rounds of the recipe's train step
 without augmentation and with each kind, in turn, and of the augmentation of one batch alone; the median of the rounds,
@@ -40,17 +40,20 @@ KINDS = {
     "none": UNCHANGED,
     "rotate 10": Augmentation(rotate=10),
     "elastic 34": Augmentation(elastic=34),
-    "the recipe's": RECIPE.augmentation,
-    "the recipe's and cutout 8": dataclasses.replace(RECIPE.augmentation, cutout=8),
+    "both": Augmentation(rotate=10, elastic=34),
+    "both and cutout 8": Augmentation(rotate=10, elastic=34, cutout=8),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "recipe": {},
     "none": {"augmentation": UNCHANGED},
-    "rotate": {"augmentation": Augmentation(rotate=10)},
-    "elastic": {"augmentation": Augmentation(elastic=34)},
-    "rotate-elastic": {"augmentation": Augmentation(rotate=10, elastic=34)},
-    "more": {"augmentation": dataclasses.replace(RECIPE.augmentation, zoom=0.15, shear=10)},
-    "30-epochs": {"epochs": 30},
+    **{
+        f"elastic-{alpha}": {"augmentation": dataclasses.replace(RECIPE.augmentation, elastic=alpha)}
+        for alpha in (0, 12, 18, 24, 34)
+    },
+    **{
+        f"rotate-elastic-{alpha}": {"augmentation": Augmentation(rotate=10, elastic=alpha)} for alpha in (0, 18, 24, 34)
+    },
+    "rate-0.001": {"learning_rate": 0.001},
     "dropout": {"regularization": Regularization(dropout=0.2)},
 }
 
@@ -119,14 +122,14 @@ def cost() -> None:
         )
 
 
-def accuracy(names: list[str], seeds: int, held_out: bool) -> None:
+def accuracy(names: list[str], seeds: int, held_out: bool, epochs: int) -> None:
     data = xpnn.load("mnist")
     rows, measured = data.train, data.test
     if held_out:
         rows, measured = (data.train.take(part) for part in (slice(-HELD_OUT), slice(-HELD_OUT, None)))
     assert measured is not None
     for name in names:
-        recipe, accuracies = dataclasses.replace(RECIPE, **SETTINGS[name]), []
+        recipe, accuracies = dataclasses.replace(RECIPE, epochs=epochs, **SETTINGS[name]), []
         for seed in range(seeds):
             net, taken = recipe.network(784, data.labels, seed=seed), 0.0
             for epoch in recipe.train(net, rows, seed=seed):
@@ -143,14 +146,15 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=", ".join(SETTINGS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    arguments = parser.parse_intermixed_args()
     unknown = sorted(set(arguments.settings) - SETTINGS.keys())
     if unknown:
         parser.error(f"unknown settings {', '.join(unknown)}: choose from {', '.join(SETTINGS)}")
     if arguments.part == "cost":
         cost()
     else:
-        accuracy(arguments.settings or ["recipe"], arguments.seeds, arguments.held_out)
+        accuracy(arguments.settings or ["recipe"], arguments.seeds, arguments.held_out, arguments.epochs)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_augmented_recipe_learns_the_digits_better() -> None:
     list(recipe.train(net, data.train))
     accuracy = xpnn.evaluate(net, data.test).accuracy
     assert accuracy is not None
-    assert accuracy >= 0.98  # over seeds 0 to 2 it was 98.3 % to 98.9 %
+    assert accuracy >= 0.98  # over seeds 0 to 3 it was 98.3 %
 
 
 def test_optimizer_follows_the_recipe() -> None:

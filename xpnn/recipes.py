@@ -185,6 +185,6 @@ RECIPES = {
         learning_rate=0.002,
         batch_size=128,
         epochs=60,
-        augmentation=Augmentation(rotate=10.0, zoom=0.1, shear=5.0, elastic=34.0),
+        augmentation=Augmentation(rotate=10.0, zoom=0.1, shear=5.0, elastic=18.0),
     ),
 }
