@@ -9,7 +9,7 @@ import pytest
 from formulas import HIDDEN_NAMES, LOSS_NAMES
 from numpy.typing import NDArray
 
-from xpnn import MLP, DivergenceError, Regularization, Samples, optimizers, train
+from xpnn import MLP, DivergenceError, Regularization, Samples, optimizers, to_host, train
 from xpnn.losses import loss_named
 from xpnn.schedules import linear
 
@@ -79,16 +79,16 @@ def samples_for(case: Case) -> Samples:
 
 
 def trained(
-    case: Case, dtype: str, fast: bool, factor: float = 1.0, step: str = "deferred"
+    case: Case, dtype: str, fast: bool, factor: float = 1.0, step: str = "deferred", device: str = "cpu"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """(the parameters, the records' losses and accuracies) after three epochs; `factor` sabotages the rate."""
-    net = MLP(case.sizes, **case.net, dtype=dtype, seed=3)
+    net = MLP(case.sizes, **case.net, device=device, dtype=dtype, seed=3)
     schedule = case.optimizer.schedule
     optimizer = case.optimizer._replace(schedule=lambda steps: factor * schedule(steps))
     options: dict[str, Any] = {"epochs": 3, "batch_size": case.batch_size} | case.options
     epochs = list(train(net, samples_for(case), optimizer=optimizer, fast=fast, **options))
     assert {epoch.step for epoch in epochs} == {step if fast else "reference"}
-    return net.parameters, np.array([(epoch.loss, epoch.accuracy or 0) for epoch in epochs])
+    return to_host(net.parameters), np.array([(epoch.loss, epoch.accuracy or 0) for epoch in epochs])
 
 
 def distance(a: NDArray[Any], b: NDArray[Any]) -> float:

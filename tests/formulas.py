@@ -1,4 +1,4 @@
-"""Every activation and loss once more, as its formula reads: what the tests compare with, on the host.
+"""Every activation and loss, and the hash, once more, as its formula reads: what the tests compare with, on the host.
 
 A new activation or loss needs a line here. The NAMES are what the tests run over: each table's, and some with numbers.
 """
@@ -62,3 +62,12 @@ def row_losses(name: str, y: Floats, t: Floats) -> Floats:
 def _formula(formulas: dict[str, Callable[..., Floats]], text: str, *arrays: Floats) -> Floats:
     name, colon, number = text.partition(":")
     return formulas[name](*arrays, *([float(number)] if colon else []))
+
+
+def lowbias32(x: int) -> int:
+    """The hash of random numbers and shuffles (see `xpnn.noise`), in Python's whole numbers."""
+    x ^= x >> 16
+    x = x * 0x7FEB352D % 2**32
+    x ^= x >> 15
+    x = x * 0x846CA68B % 2**32
+    return x ^ x >> 16

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from formulas import lowbias32
 from numpy.typing import NDArray
 
 from xpnn import to_host
@@ -33,16 +34,8 @@ def masks(xp: ModuleType, rate: float, all_keys: NDArray[np.uint32], n: int = 64
 
 
 def test_the_hash_gives_the_published_figures(xp: ModuleType) -> None:
-    # lowbias32 of 0, 1 and 2, worked out with Python's whole numbers
-    def by_hand(x: int) -> int:
-        x ^= x >> 16
-        x = x * 0x7FEB352D % 2**32
-        x ^= x >> 15
-        x = x * 0x846CA68B % 2**32
-        return x ^ x >> 16
-
-    where = [by_hand((i + 0x9E3779B9) % 2**32) for i in range(3)]
-    assert words(xp, 3, np.array([77], dtype=np.uint32)).tolist() == [by_hand(place ^ 77) for place in where]
+    where = [lowbias32((i + 0x9E3779B9) % 2**32) for i in range(3)]
+    assert words(xp, 3, np.array([77], dtype=np.uint32)).tolist() == [lowbias32(place ^ 77) for place in where]
 
 
 def test_keys_of_a_run_can_be_taken_up_at_any_step() -> None:

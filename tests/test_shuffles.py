@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from formulas import lowbias32
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
@@ -38,14 +39,6 @@ def inversions(order: NDArray[np.int64]) -> int:
 
 def by_definition(n: int, seed: int, epoch: int) -> list[int]:
     """The order in Python's whole numbers, a number at a time, the halves as numbers of their own."""
-
-    def hashed(x: int) -> int:
-        x ^= x >> 16
-        x = x * 0x7FEB352D % 2**32
-        x ^= x >> 15
-        x = x * 0x846CA68B % 2**32
-        return x ^ x >> 16
-
     bits = max(6, math.ceil(math.log2(n)))
     half = (bits + 1) // 2
     drawn: list[int] = keys(seed, STREAM, 11 * epoch, 11).tolist()
@@ -54,8 +47,8 @@ def by_definition(n: int, seed: int, epoch: int) -> list[int]:
     def network(number: int) -> int:
         high, low = divmod((number + rotation) % (1 << bits), 1 << half)
         for of_even, of_odd in zip(of_rounds[::2], of_rounds[1::2], strict=True):
-            high ^= hashed(low ^ of_even) % (1 << bits) >> half
-            low ^= hashed(high << half ^ of_odd) % (1 << half)
+            high ^= lowbias32(low ^ of_even) % (1 << bits) >> half
+            low ^= lowbias32(high << half ^ of_odd) % (1 << half)
         return high << half | low
 
     return [word for word in map(network, range(1 << bits)) if word < n]

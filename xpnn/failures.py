@@ -30,9 +30,9 @@ def is_cuda_error(error: BaseException | None) -> bool:
     return isinstance(error, CublasError) or type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
-def is_compile_error(error: BaseException) -> bool:
-    """Whether CuPy could not compile a kernel, which leaves the card as it was."""
-    return type(error).__name__ == "CompileException"
+def is_of_cards_state(error: BaseException) -> bool:
+    """Whether an error of the card concerns the card itself; where a kernel can't be compiled it is as it was."""
+    return is_cuda_error(error) and type(error).__name__ != "CompileException"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

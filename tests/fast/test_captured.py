@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from device_cases import BATCH, CASES, Case, N, data_for, samples_for
 from fake_device import FakeCupy
+from fast_cases import distance
 from numpy.typing import NDArray
 
 from xpnn import MLP, DeviceError, optimizers, to_host, train
@@ -42,10 +43,6 @@ def trained(case: Case, device: str, dtype: str, factor: float = 1.0) -> tuple[N
     )
     assert {epoch.step for epoch in epochs} == {"reference" if device == "cpu" else "captured"}
     return to_host(net.parameters), np.array([(epoch.loss, epoch.accuracy or 0) for epoch in epochs])
-
-
-def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
 @pytest.mark.usefixtures("short")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import fast_cases
 import numpy as np
 import pytest
 from cuda_emulator import Module
@@ -40,14 +41,8 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(case: Case, device: str, dtype: str, factor: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(the parameters, the records' losses and accuracies) after three epochs; `factor` sabotages the rate."""
-    net = MLP(case.sizes, **case.net, device=device, dtype=dtype, seed=3)
-    schedule = case.optimizer.schedule
-    optimizer = case.optimizer._replace(schedule=lambda steps: factor * schedule(steps))
-    options: dict[str, Any] = {"epochs": 3, "batch_size": 1, "optimizer": optimizer} | case.options
-    epochs = list(train(net, samples_for(case), fast=device != "cpu", **options))
-    assert {epoch.step for epoch in epochs} == {"reference" if device == "cpu" else "deferred, captured"}
-    return to_host(net.parameters), np.array([(epoch.loss, epoch.accuracy or 0) for epoch in epochs])
+    """By the online step on CUDA, by the reference on the CPU."""
+    return fast_cases.trained(case, dtype, device != "cpu", factor, step="deferred, captured", device=device)
 
 
 @pytest.mark.parametrize("case", ONLINE.values(), ids=ONLINE.keys())

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn.backend import Array, xp_of
-from xpnn.failures import first_line, is_compile_error, is_cuda_error
+from xpnn.failures import first_line, is_of_cards_state
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.network import MLP
@@ -91,7 +91,7 @@ def captured_step(
     try:
         return (online.OnlineStep if is_online else CapturedStep)(net, optimizer, *rest, precision=precision, **options)
     except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
-        if precision != "float32" or (is_cuda_error(error) and not is_compile_error(error)):
+        if precision != "float32" or is_of_cards_state(error):
             raise
         warnings.warn(
             f"the fast train step can't be used ({first_line(error)}); plain array operations do the work, slower",

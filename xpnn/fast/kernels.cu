@@ -292,20 +292,14 @@ extern "C" __global__ void __launch_bounds__(MOST_UNITS) learn_rows(
     }
     __syncthreads();
     if (warp == 0) {
-      REAL largest = Limits<REAL>::lowest, total = 0;
       for (int k = lane; k < n_out; k += WARP) {
         REAL sum = has_bias ? c[k] : 0;
         for (int i = 0; i < warps; i++) sum += parts[k][i];
         errors[k] = sum;
-        largest = fmax(largest, sum);
       }
-      if (is_softmax) {
-        largest = largest_of_warp(largest);
-        for (int k = lane; k < n_out; k += WARP) total += errors[k] = exp(errors[k] - largest);
-        total = sum_of_warp(total);
-      }
+      activate_row(errors, c, n_out, false, output, is_softmax);  // the biases are in it
       for (int k = lane; k < n_out; k += WARP) {
-        const REAL answer = is_softmax ? errors[k] / total : activated(errors[k], output);
+        const REAL answer = errors[k];
         const REAL error = (answer - t[row * n_out + k]) * weight;
         const REAL delta = links ? error : error * slope(answer, output);
         answers[row * n_out + k] = answer;

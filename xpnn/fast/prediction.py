@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from xpnn.backend import Array
-from xpnn.failures import first_line, is_compile_error, is_cuda_error
+from xpnn.failures import first_line, is_of_cards_state
 from xpnn.fast.cublas import Cublas
 from xpnn.fast.fused import FusedOperations
 from xpnn.fast.graphs import captured
@@ -43,7 +43,7 @@ class CapturedQuery:
         try:
             operations = FusedOperations(Kernels(net.xp, net.dtype), Cublas(net.xp, net.dtype))
         except Exception as error:  # the loader, the compiler and CUDA each raise their own kinds
-            if is_cuda_error(error) and not is_compile_error(error):
+            if is_of_cards_state(error):
                 raise
             problem = (
                 f"fused kernels can't be used in queries ({first_line(error)}); plain array operations, slower, are"
