@@ -139,7 +139,7 @@ def test_warm_step_neither_waits_nor_allocates_nor_copies(fake_cupy: FakeCupy, c
 
 
 def test_epoch_waits_only_for_its_totals_and_its_check(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xpnn.training.SECONDS_BETWEEN_LOOKS", 1e9)  # a busy machine would look once more
+    monkeypatch.setattr("xpnn.epochs.SECONDS_BETWEEN_LOOKS", 1e9)  # a busy machine would look once more
     inputs, targets = data_for(Case())
     net = MLP(Case().sizes, device="cuda")
     epochs = train(net, (inputs, targets), epochs=2, batch_size=1)

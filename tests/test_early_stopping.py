@@ -7,8 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from xpnn import MLP, DivergenceError, Epoch, Evaluation, early_stopping, evaluate, load, optimizers, to_host, train
-from xpnn.early_stopping import best_epoch
+from xpnn import (
+    MLP,
+    DivergenceError,
+    Epoch,
+    Evaluation,
+    early_stopping,
+    evaluate,
+    load,
+    optimizers,
+    record_of,
+    to_host,
+    train,
+)
+from xpnn.early_stopping import best_record
 
 DIGITS = load("digits")
 
@@ -107,5 +119,5 @@ def test_nothing_is_restored_behind_the_back_of_who_asks_for_no_more_epochs(devi
 def test_best_epoch_is_the_one_that_is_restored(minimum_change: float) -> None:
     net = MLP([2, 2])
     epochs = list(early_stopping(run_of(net, [5, 4.6, 4.4, 4.4, 4.0]), net, minimum_change=minimum_change))
-    best = best_epoch(epochs, "validation_loss", minimum_change)
-    np.testing.assert_array_equal(net.parameters, best.number)
+    best = best_record([record_of(epoch) for epoch in epochs], "validation_loss", minimum_change)
+    np.testing.assert_array_equal(net.parameters, best["epoch"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,7 +213,7 @@ def test_a_full_card_is_named_as_such(fake_cupy: FakeCupy) -> None:
 @pytest.mark.parametrize("stops", [False, True])
 def test_memory_that_runs_out_in_epoch_2_leaves_epoch_1(fake_cupy: FakeCupy, stops: bool) -> None:
     net = a_net()
-    epochs = xpnn.train(net, (X, T), epochs=3, batch_size=8)
+    epochs: Iterator[xpnn.Epoch] = xpnn.train(net, (X, T), epochs=3, batch_size=8)
     epochs = xpnn.early_stopping(epochs, net, metric="loss") if stops else epochs
     next(epochs)
     after_1 = xpnn.to_host(net.parameters)
@@ -240,7 +240,7 @@ def test_a_card_that_is_full_in_epoch_2(fake_cupy: FakeCupy) -> None:
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_card_that_is_lost_in_epoch_2_tells_the_first_error(fake_cupy: FakeCupy, stops: bool) -> None:
     net = a_net()
-    epochs = xpnn.train(net, (X, T), epochs=3, batch_size=8)
+    epochs: Iterator[xpnn.Epoch] = xpnn.train(net, (X, T), epochs=3, batch_size=8)
     epochs = xpnn.early_stopping(epochs, net, metric="loss") if stops else epochs
     next(epochs)
     first = CUDARuntimeError(ILLEGAL)

@@ -19,7 +19,7 @@ from xpnn import (
     to_host,
     train,
 )
-from xpnn.training import Progress
+from xpnn.epochs import Progress
 
 GENERATOR = np.random.default_rng(6)
 X = GENERATOR.normal(size=(50, 4))
@@ -133,7 +133,7 @@ def test_divergence_is_said_not_trained_through(device: str, output: str) -> Non
 
 
 def test_a_run_that_diverges_stops_in_the_middle_of_its_epoch(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
-    monkeypatch.setattr("xpnn.training.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("xpnn.epochs.SECONDS_BETWEEN_LOOKS", 0.0)
     steps: list[int] = []
     net = MLP([4, 16, 3], output="identity", hidden="identity", device=device, seed=1)
     with pytest.raises(DivergenceError, match="step 2 of 50"):

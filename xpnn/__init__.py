@@ -7,6 +7,7 @@ from xpnn.backend import Device, get_xp, to_device, to_host
 from xpnn.checkpoint import load_model, save
 from xpnn.data import load
 from xpnn.early_stopping import early_stopping
+from xpnn.epochs import Epoch
 from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
 from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
@@ -18,7 +19,8 @@ from xpnn.range_test import RangeTest, find_learning_rate
 from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples, standardization_of
 from xpnn.scaling import fold_target_scaling
-from xpnn.training import Epoch, train
+from xpnn.state import TrainingState
+from xpnn.training import train
 
 __all__ = [
     "MLP",
@@ -35,6 +37,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Regularization",
     "Samples",
+    "TrainingState",
     "XpnnError",
     "augmented",
     "draw_digit",

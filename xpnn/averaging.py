@@ -32,6 +32,16 @@ class ParameterAverage:
         xp.multiply(self.scratch, mix, out=self.scratch)
         xp.add(self.average, self.scratch, out=self.average)
 
+    @property
+    def learnt(self) -> Array:
+        """Where the parameters are that are being learnt."""
+        return self.average if self.is_in_use else self.parameters
+
+    @property
+    def averaged(self) -> Array:
+        """Where their average is."""
+        return self.parameters if self.is_in_use else self.average
+
     def use(self, yes: bool) -> None:
         """Put the average where the net has its parameters, or the parameters back."""
         if yes != self.is_in_use:

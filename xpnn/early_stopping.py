@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from xpnn.backend import Array
-from xpnn.history import record_of
+import numpy as np
+
+from xpnn.backend import Array, to_host
+from xpnn.epochs import Epoch, Resumable, put_back
+from xpnn.history import Record, record_of
 from xpnn.network import MLP
-from xpnn.training import Epoch, put_back
+from xpnn.state import StoppingState, TrainingState
 
 RISING = ("accuracy", "r2", "exact_match", "hamming_accuracy")  # better when they are higher
 METRICS = ("loss", "mean_absolute_error", "root_mean_squared_error", *RISING)
@@ -22,7 +26,8 @@ def early_stopping(
     patience: int = 5,
     minimum_change: float = 0.0,
     restore_best: bool = True,
-) -> Iterator[Epoch]:
+    resume: TrainingState | None = None,
+) -> EarlyStopping:
     """The epochs of `train` as they come, up to where `metric` hasn't become better for `patience` epochs in a row.
 
         for epoch in early_stopping(train(net, rows, validation=others, epochs=1000), net):
@@ -33,6 +38,7 @@ def early_stopping(
     minimum_change: what a number must be better by, to count.
     restore_best:   in the end, also that of an error or Ctrl-C, give `net` the parameters that it had after its best
                     epoch.
+    resume:         where to go on, as for `train`, which is to have been given the same.
 
     Raises ValueError for arguments that can't work and, at the first epoch, for a metric that its record doesn't have.
     """
@@ -41,46 +47,86 @@ def early_stopping(
     if not 0 <= minimum_change < math.inf:
         raise ValueError(f"minimum_change must be a number of 0 or more, not {minimum_change}")
 
-    def run() -> Iterator[Epoch]:
-        best, waited = math.inf, 0
-        kept: Array | None = None
+    return EarlyStopping(epochs, net, metric, patience, minimum_change, restore_best, resume)
+
+
+class EarlyStopping(Iterator[Epoch]):
+    """What `early_stopping` gives; the arguments are those of it."""
+
+    def __init__(
+        self,
+        epochs: Iterable[Epoch],
+        net: MLP,
+        metric: str,
+        patience: int,
+        minimum_change: float,
+        restore_best: bool,
+        resume: TrainingState | None,
+    ) -> None:
+        self.epochs, self.net, self.metric, self.patience = epochs, net, metric, patience
+        self.minimum_change, self.restore_best = minimum_change, restore_best
+        self.best, self.waited = math.inf, 0
+        self.kept: Array | None = None  # the parameters after the best epoch
+        if resume is not None and resume.stopping is not None:
+            self.best, self.waited, kept = resume.stopping
+            with net.device.active():
+                self.kept = net.xp.asarray(kept)
+        self._records = self._run()
+
+    def __next__(self) -> Epoch:
+        return next(self._records)
+
+    def state(self) -> TrainingState:
+        """The run's state with early stopping's; see `xpnn.epochs.Training`.
+
+        Raises TypeError where the epochs are those of no run that has a state.
+        """
+        if not isinstance(self.epochs, Resumable):
+            raise TypeError("these epochs have no state: early stopping watches no run of xpnn.train")
+        state = self.epochs.state()
+        if self.kept is None:
+            return state
+        with self.net.device.active():
+            stopping = StoppingState(self.best, self.waited, np.array(to_host(self.kept)))
+        return dataclasses.replace(state, stopping=stopping)
+
+    def _run(self) -> Iterator[Epoch]:
+        epochs = iter(self.epochs)
         try:
-            for epoch in epochs:
-                value = badness(epoch, metric)
-                if value < best - minimum_change or kept is None:
-                    best, waited = value, 0
-                    with net.device.active():
-                        kept = net.parameters.copy()
-                else:
-                    waited += 1
+            while self.waited < self.patience and (epoch := next(epochs, None)) is not None:
+                self._note(epoch)
                 yield epoch
-                if waited >= patience:
-                    break
         except (Exception, KeyboardInterrupt) as error:  # but not where nobody asks for more epochs
-            if restore_best and kept is not None:
-                put_back(net, kept, error)
+            if self.restore_best and self.kept is not None:
+                put_back(self.net, self.kept, error)
             raise
-        if restore_best and kept is not None:
-            put_back(net, kept)
+        if self.restore_best and self.kept is not None:
+            put_back(self.net, self.kept)
 
-    return run()
+    def _note(self, epoch: Epoch) -> None:
+        value = badness(record_of(epoch), self.metric)
+        if value < self.best - self.minimum_change or self.kept is None:
+            self.best, self.waited = value, 0
+            with self.net.device.active():
+                self.kept = self.net.parameters.copy()
+        else:
+            self.waited += 1
 
 
-def best_epoch(epochs: Sequence[Epoch], metric: str, minimum_change: float = 0.0) -> Epoch:
-    """The epoch, of one or more, whose parameters `early_stopping` takes."""
-    best = epochs[0]
-    for epoch in epochs[1:]:
-        if badness(epoch, metric) < badness(best, metric) - minimum_change:
-            best = epoch
+def best_record(records: Sequence[Record], metric: str, minimum_change: float = 0.0) -> Record:
+    """The record, of one or more, of the epoch whose parameters `early_stopping` takes."""
+    best = records[0]
+    for record in records[1:]:
+        if badness(record, metric) < badness(best, metric) - minimum_change:
+            best = record
     return best
 
 
-def badness(epoch: Epoch, metric: str) -> float:
-    """The metric of an epoch, turned so that lower is better; infinite where it is no number.
+def badness(record: Record, metric: str) -> float:
+    """The metric of an epoch's record, turned so that lower is better; infinite where it is no number.
 
-    Raises ValueError for a metric that the epoch's record doesn't have.
+    Raises ValueError for a metric that the record doesn't have.
     """
-    record = record_of(epoch)
     metrics = [name for name in record if name.removeprefix("validation_") in METRICS]
     if metric not in metrics:
         raise ValueError(f"there is no {metric!r} to stop by; this run has {', '.join(metrics)}")

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from xpnn.epochs import Epoch
 from xpnn.errors import DataError, XpnnError
 from xpnn.errors import Path as PathLike
-from xpnn.training import Epoch
 
 FILE_NAME = "metrics.jsonl"
 LARGEST = 1e100  # beyond which no number of a run lies that has been recorded

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.backend import Array
+from xpnn.epochs import Epoch
 from xpnn.errors import DivergenceError, XpnnError
 from xpnn.evaluation import measure, placed
 from xpnn.losses import check_smoothing
@@ -24,7 +25,7 @@ from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep
-from xpnn.training import Epoch, placed_weights
+from xpnn.training import placed_weights
 
 
 def train_lbfgs(

@@ -27,7 +27,7 @@ from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natur
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 
 if TYPE_CHECKING:
-    from xpnn.training import Epoch
+    from xpnn.epochs import Epoch
 
 MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call

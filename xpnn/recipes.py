@@ -19,6 +19,7 @@ from typing import Any
 from xpnn.augmentation import UNCHANGED, Augmentation
 from xpnn.backend import Device
 from xpnn.early_stopping import early_stopping
+from xpnn.epochs import Epoch
 from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
 from xpnn.optimizers import OPTIMIZERS, Optimizer, decoupled, settings_of
@@ -26,7 +27,8 @@ from xpnn.plateau import ReduceOnPlateau
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import scheduled
-from xpnn.training import Epoch, train
+from xpnn.state import TrainingState
+from xpnn.training import train
 
 WITH_MOMENTUM = [name for name in OPTIMIZERS if "momentum" in settings_of(name)]
 
@@ -109,11 +111,21 @@ class Recipe:
         return made if self.weight_decay is None else decoupled(made, self.weight_decay)
 
     def train(
-        self, net: MLP, samples: Samples, *, validation: Samples | None = None, seed: int = 0, **options: Any
+        self,
+        net: MLP,
+        samples: Samples,
+        *,
+        validation: Samples | None = None,
+        seed: int = 0,
+        resume: TrainingState | None = None,
+        **options: Any,
     ) -> Iterator[Epoch]:
         """`xpnn.train` with the recipe's settings, and early stopping where it asks for it; raises what they raise.
 
-        `options` are what else `xpnn.train` takes, such as progress.
+        resume:  as for `xpnn.train`; the iterator has a `state()` but with L-BFGS, which runs to its end at once.
+        options: what else `xpnn.train` takes, such as progress.
+
+        Raises ValueError for a state to go on from with L-BFGS, too.
         """
         shared: dict[str, Any] = {
             "validation": validation,
@@ -124,6 +136,8 @@ class Recipe:
         }
         if self.optimizer == "lbfgs":
             self._check_lbfgs()
+            if resume is not None:
+                raise ValueError("L-BFGS can't go on from a state: it runs to its end at once")
             return iter(train_lbfgs(net, samples, **shared))
         epochs = train(
             net,
@@ -137,13 +151,14 @@ class Recipe:
             augmentation=self.augmentation,
             average_decay=self.average_decay,
             plateau=None if self.plateau is None else ReduceOnPlateau(patience=self.plateau),
+            resume=resume,
             **shared,
             **options,
         )
         if self.patience is None:
             return epochs
         return early_stopping(
-            epochs, net, metric=self.metric, patience=self.patience, minimum_change=self.minimum_change
+            epochs, net, metric=self.metric, patience=self.patience, minimum_change=self.minimum_change, resume=resume
         )
 
     def _check_lbfgs(self) -> None:

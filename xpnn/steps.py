@@ -31,6 +31,7 @@ from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization, Regularizer
 from xpnn.scaling import scale_pixels
+from xpnn.state import Sums
 
 
 class Step(Protocol):
@@ -63,6 +64,15 @@ class Step(Protocol):
 
     def end_epoch(self) -> None:
         """Leave the net with the parameters that it is to be used with."""
+
+    def vectors(self) -> dict[str, Array]:
+        """What the next update depends on, (P,) each, named as in `xpnn.TrainingState`; writing there restores it."""
+
+    def sums(self) -> Sums:
+        """Of the rows since begin_epoch. Waits for the device."""
+
+    def go_on(self, updates: int, sums: Sums) -> None:
+        """After begin_epoch: the epoch's first updates are made already, and their rows have these sums."""
 
 
 class Buffers(NamedTuple):
@@ -331,3 +341,20 @@ class ReferenceStep:
     def finite_updates(self) -> int:
         """See Step."""
         return int(self.finite_count)
+
+    def vectors(self) -> dict[str, Array]:
+        """See Step."""
+        moments = {f"optimizer.{name}": vector for name, vector in self.state.items() if name != "scratch"}
+        if self.average is None:
+            return {"learnt": self.net.parameters, **moments}
+        return {"learnt": self.average.learnt, "average": self.average.averaged, **moments}
+
+    def sums(self) -> Sums:
+        """See Step."""
+        return Sums(float(self.total_loss), int(self.total_hits), self.finite_updates())
+
+    def go_on(self, updates: int, sums: Sums) -> None:
+        """See Step."""
+        counters = (self.position, self.total_loss, self.total_hits, self.finite_count)
+        for counter, value in zip(counters, (updates, *sums), strict=True):
+            counter.fill(value)

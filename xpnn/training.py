@@ -1,17 +1,10 @@
-"""The training loop: epochs of steps, as a generator of their records.
-
-Whatever watches a run (early stopping, plots, a progress bar) reads the records and stops asking for more.
-"""
+"""Training: what a run is made of, from the user's arguments; the loop itself is `xpnn.epochs`."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +12,9 @@ from numpy.typing import NDArray
 from xpnn.augmentation import UNCHANGED, Augmentation, check_pictures
 from xpnn.averaging import mixes
 from xpnn.backend import Array, ArrayModule, as_floats, is_on_host
-from xpnn.errors import DataError, DeviceError, DivergenceError
-from xpnn.evaluation import Evaluation, measure, placed
+from xpnn.epochs import Plan, Progress, Training
+from xpnn.errors import DataError
+from xpnn.evaluation import placed
 from xpnn.fast import chosen_step, step_over
 from xpnn.losses import check_smoothing
 from xpnn.network import MLP
@@ -29,39 +23,8 @@ from xpnn.plateau import ReduceOnPlateau
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples, row_weights
 from xpnn.shuffles import shuffled
-from xpnn.steps import ReferenceStep, Step
-
-SECONDS_BETWEEN_LOOKS = 0.2  # at whether the loss is still finite: a look waits for the device
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training rows did.
-
-    number:     from 1.
-    loss:       mean of the rows' losses, weighted where rows have weights, each measured when its batch was learnt.
-    accuracy:   likewise the share of hits; None where the targets are not labels.
-    validation: the net after the epoch, on the validation rows; None if there are none.
-    seconds:    wall time of the training pass alone.
-    step:       name of the train step that ran.
-    rate:       learning rate of its last update.
-    """
-
-    number: int
-    loss: float
-    accuracy: float | None
-    validation: Evaluation | None
-    seconds: float
-    step: str
-    rate: float
-
-
-class Progress(NamedTuple):
-    """Where a run is: `totals()` gives (sum of losses, hits) of the epoch's `rows` so far. It waits for the device."""
-
-    epoch: int
-    rows: int
-    totals: Callable[[], tuple[float, int | None]]
+from xpnn.state import TrainingState
+from xpnn.steps import ReferenceStep
 
 
 def train(
@@ -85,8 +48,9 @@ def train(
     precision: str = "float32",
     say: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Iterator[Epoch]:
-    """Train `net` in place; yields a record after each epoch. Nothing runs until the first is asked for.
+    resume: TrainingState | None = None,
+) -> Training:
+    """Train `net` in place; an iterator of a record after each epoch. Nothing runs until the first is asked for.
 
     samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
     optimizer:       from `xpnn.optimizers`; None: adam().
@@ -108,6 +72,8 @@ def train(
                      are rounded to 10 or 7 bits of fraction for the tensor cores; parameters and sums stay float32.
     say:             told, before the first epoch, what takes a while, such as compiling.
     progress:        called after every step.
+    resume:          what `state()` of an earlier run's iterator gave: this one goes on from there, up to `epochs` in
+                     all, and with the same arguments it learns the same bits as if the first had never stopped.
 
     Raises ValueError or TypeError for arguments that can't work, DataError for rows that don't fit the net and, in the
     course of the run, DivergenceError as soon as a loss or a parameter is seen to be no finite number, and DeviceError
@@ -123,7 +89,7 @@ def train(
     with net.device.active():
         samples = placed(net, samples, "train on")
         watched = None if validation is None else placed(net, validation, "validate on")
-        n, updates = len(samples), math.ceil(len(samples) / batch_size)
+        n = len(samples)
         made: Callable[..., ReferenceStep]
         made = partial(chosen_step, epochs, say or _silent, precision=precision) if fast else ReferenceStep
         step = step_over(
@@ -141,29 +107,20 @@ def train(
             label_smoothing=label_smoothing,
             seed=seed,
         )
-
-    def run() -> Iterator[Epoch]:
-        factor = 1.0 if plateau is None else plateau.current  # of the schedule's rates
-        for number in range(1, epochs + 1):
-            first = (number - 1) * updates
-            with _undone_if_broken_off(net), net.device.active():
-                started = time.perf_counter()
-                steps = np.arange(first, first + updates, dtype=np.float64)
-                rates = factor * chosen.schedule(steps)
-                table = update_table(chosen, steps, rates, average_decay)
-                step.begin_epoch(first, net.xp.asarray(as_floats(table, net.dtype)))
-                _run_epoch(step, shuffled_order(step.rows_xp, n, seed if shuffle else None, number), number, progress)
-                step.end_epoch()
-                loss, hits = step.totals()
-                seconds = time.perf_counter() - started
-                measured = None if watched is None else measure(net, watched)
-                _check_finite(net, step, measured, number, rates)
-            if plateau is not None:
-                factor = plateau.after_epoch(loss / n if measured is None else measured.loss)
-            accuracy = None if hits is None else hits / n
-            yield Epoch(number, loss / n, accuracy, measured, seconds, step.name, float(rates[-1]))
-
-    return run()
+    plan = Plan(
+        epochs=epochs,
+        rows=n,
+        batch_size=batch_size,
+        schedule=chosen.schedule,
+        table=lambda numbers, rates: net.xp.asarray(
+            as_floats(update_table(chosen, numbers, rates, average_decay), net.dtype)
+        ),
+        order=lambda epoch: shuffled_order(step.rows_xp, n, seed if shuffle else None, epoch),
+        validation=watched,
+        plateau=plateau,
+        progress=progress,
+    )
+    return Training(net, step, plan, resume)
 
 
 def _silent(_: str) -> None:
@@ -206,62 +163,6 @@ def _check_precision(net: MLP, precision: str, fast: bool) -> None:
         raise ValueError(f"precision {precision} is for a net of float32, not {net.dtype}")
     if not fast:
         raise ValueError(f"precision {precision} is the fast step's; it can't be had with fast=False")
-
-
-@contextmanager
-def _undone_if_broken_off(net: MLP) -> Iterator[None]:
-    """Give the net its parameters back where an error or Ctrl-C ends the epoch: half of one is worth nothing."""
-    with net.device.active():
-        before = net.parameters.copy()
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        put_back(net, before, error)
-        raise
-
-
-def put_back(net: MLP, parameters: Array, error: BaseException | None = None) -> None:
-    """Give the net the parameters that it had; error: why, if it is one.
-
-    Raises DeviceError where the device fails, but not after another: on a lost device the first one says more.
-    """
-    try:
-        with net.device.active():
-            net.parameters[...] = parameters
-    except DeviceError:
-        if not isinstance(error, DeviceError):
-            raise
-
-
-def _check_finite(net: MLP, step: Step, measured: Evaluation | None, epoch: int, rates: NDArray[np.float64]) -> None:
-    """Raise DivergenceError where an epoch left the finite numbers, and say where it did."""
-    finite = step.finite_updates()
-    is_fine = measured is None or math.isfinite(measured.loss)
-    if is_fine and finite == len(rates) and bool(net.xp.isfinite(net.parameters).all()):
-        return
-    found = min(finite, len(rates) - 1)  # the update before it may have done the harm
-    rate = rates[max(0, found - 1)]
-    raise DivergenceError(
-        f"training diverged in epoch {epoch}, step {found + 1} of {len(rates)}: the loss is no longer a finite number; "
-        f"the learning rate of {rate:.3g} is likely too large: try {rate / 10:.1g}, a warm-up or a limit on the "
-        "gradient's norm, and see that the inputs are scaled to about -1 to 1 "
-        "(the net has the weights from before this epoch)"
-    )
-
-
-def _run_epoch(step: Step, order: Array, number: int, progress: Callable[[Progress], None] | None) -> None:
-    """One pass over the rows, broken off when the loss is seen to be no finite number."""
-    next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
-    # A net that diverges overflows before it is found out; the check after the epoch speaks, not NumPy's warnings.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(order), step.rows):
-            step(order[start : start + step.rows])
-            if progress is not None:
-                progress(Progress(number, min(start + step.rows, len(order)), step.totals))
-            if time.monotonic() > next_look:
-                if not math.isfinite(step.totals()[0]):
-                    return
-                next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
 
 
 def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[float] | None) -> Array | None:

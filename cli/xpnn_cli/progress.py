@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from xpnn.epochs import Epoch, Progress
 from xpnn.evaluation import Evaluation
-from xpnn.training import Epoch, Progress
 
 SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
 

@@ -14,9 +14,9 @@ import click
 import xpnn
 from xpnn.data import MOST_CLASSES, read_samples, read_table
 from xpnn.data.catalogue import NAMES
-from xpnn.early_stopping import best_epoch
+from xpnn.early_stopping import best_record
 from xpnn.files import check_writable
-from xpnn.history import FILE_NAME
+from xpnn.history import FILE_NAME, Record
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization
 from xpnn_cli.options import (
@@ -233,13 +233,13 @@ def _run(
     out: Path,
     scaling: Standardization | None,
     kept: str,
-) -> list[xpnn.Epoch]:
+) -> list[Record]:
     """All epochs; where they are broken off, what was learnt is saved. kept: which epoch's weights the net has."""
-    records: list[xpnn.Epoch] = []
+    records: list[Record] = []
 
     def noted() -> Iterator[xpnn.Epoch]:
         for epoch in epochs:
-            records.append(epoch)  # before it is shown, which Ctrl-C may break off
+            records.append(xpnn.record_of(epoch))  # before it is shown, which Ctrl-C may break off
             yield epoch
 
     try:
@@ -273,12 +273,12 @@ def _summary(
     net: xpnn.MLP,
     dataset: xpnn.Dataset,
     validation: xpnn.Samples | None,
-    records: list[xpnn.Epoch],
+    records: list[Record],
     settings: Recipe,
 ) -> dict[str, Any]:
     """How it went, in plain numbers."""
     stops = settings.patience is not None
-    best = best_epoch(records, settings.metric, settings.minimum_change) if stops else records[-1]
+    best = best_record(records, settings.metric, settings.minimum_change) if stops else records[-1]
     watches_test = validation is dataset.test
     parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
     found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
@@ -291,24 +291,24 @@ def _summary(
         "parameters": net.parameters.size,
         "device": str(net.device),
         "dtype": net.dtype,
-        "step": best.step,
+        "step": best["step"],
         "epochs": len(records),
-        "best_epoch": best.number if stops else None,
-        "loss": best.loss,
+        "best_epoch": best["epoch"] if stops else None,
+        "loss": best["loss"],
         **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
         **scores_by_part(found),
         "note": None if stops else _note(records, watches_test),
-        "epoch_seconds": [record.seconds for record in records],
+        "epoch_seconds": [record["seconds"] for record in records],
     }
 
 
-def _note(records: list[xpnn.Epoch], watches_test: bool) -> str | None:
+def _note(records: list[Record], watches_test: bool) -> str | None:
     """A word where training and validation have parted ways: more epochs then only learn the training rows by heart."""
-    losses = [record.validation.loss for record in records if record.validation is not None]
-    if len(losses) < 3:
+    losses: list[Any] = [record.get("validation_loss") for record in records]
+    if len(losses) < 3 or None in losses:  # not all are numbers
         return None
     best = min(range(len(losses)), key=losses.__getitem__)
-    if losses[-1] <= PARTED * losses[best] or records[-1].loss >= records[best].loss:
+    if losses[-1] <= PARTED * losses[best] or records[-1]["loss"] >= records[best]["loss"]:
         return None
     rows = "test" if watches_test else "validation"
     return (

@@ -12,6 +12,7 @@ from xpnn.backend import Array
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization
+from xpnn.state import Sums
 from xpnn.steps import Buffers, ReferenceStep
 
 
@@ -41,6 +42,11 @@ class BlockStep(ReferenceStep):
         """See Step."""
         super().begin_epoch(first, table)
         self.done = 0
+
+    def go_on(self, updates: int, sums: Sums) -> None:
+        """See Step."""
+        super().go_on(updates, sums)
+        self.done = updates
 
     def __call__(self, rows: Array) -> None:
         """See Step."""

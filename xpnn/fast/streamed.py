@@ -22,6 +22,7 @@ from xpnn.fast import captured, online
 from xpnn.losses import smoothed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
+from xpnn.state import Sums
 from xpnn.steps import ReferenceStep, mean_weight
 
 SLOTS = 2
@@ -132,6 +133,18 @@ class StreamedStep:
     def end_epoch(self) -> None:
         """See Step."""
         self.step.end_epoch()
+
+    def vectors(self) -> dict[str, Array]:
+        """See Step."""
+        return self.step.vectors()
+
+    def sums(self) -> Sums:
+        """See Step."""
+        return self.step.sums()
+
+    def go_on(self, updates: int, sums: Sums) -> None:
+        """See Step."""
+        self.step.go_on(updates, sums)
 
 
 def _block(sources: Sequence[NDArray[Any]], batch: int) -> int:
