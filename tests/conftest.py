@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +45,15 @@ def _why_no_mnist() -> str:
     folder = Path(os.environ["XPNN_DATA_DIR"], "mnist")
     missing = [name for name in MNIST_FILES if not any(folder.glob(f"{name}*"))]
     return f"not in {folder}: {', '.join(missing)}" if missing else ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, also for the programs that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XPNN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("XPNN_CSV_CACHE_MB", raising=False)
+        yield
 
 
 @pytest.fixture(params=DEVICES)

@@ -13,7 +13,7 @@ import pytest
 
 from xpnn.data import load
 from xpnn.data.catalogue import CATALOGUE, NAMES
-from xpnn.data.places import DATA_VARIABLE, cache_folder
+from xpnn.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_folder
 from xpnn.errors import DataError
 
 
@@ -252,12 +252,17 @@ def test_digits_are_as_the_catalogue_says() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="XDG_CACHE_HOME is a variable of Linux' desktops")
-def test_the_cache_folder_is_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_is_the_systems_unless_the_variable_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "xpnn"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "xpnn"
+    monkeypatch.setenv(CACHE_VARIABLE, "~/elsewhere")
+    assert cache_folder() == tmp_path / "elsewhere"
 
 
 def test_where_the_variable_leads_to_the_data_no_cache_folder_is_asked_for(

@@ -10,6 +10,7 @@ from xpnn.data.catalogue import CATALOGUE, Entry
 from xpnn.errors import DataError
 
 DATA_VARIABLE = "XPNN_DATA_DIR"
+CACHE_VARIABLE = "XPNN_CACHE_DIR"
 PACKED = (".gz", ".bz2")
 
 
@@ -24,10 +25,22 @@ def places(name: str) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """The folder for what can be fetched again, as the operating system has it."""
+    """The folder for what can be fetched or made again: $XPNN_CACHE_DIR, or as the operating system has it.
+
+    Raises DataError where it has none, for a user without a home.
+    """
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(os.path.expanduser(given))
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("xpnn", appauthor=False))
+    problem = f"the system has no home for this user: set {CACHE_VARIABLE} to a folder for data sets"
+    try:
+        folder = Path(platformdirs.user_cache_dir("xpnn", appauthor=False))
+    except RuntimeError as error:
+        raise DataError(problem) from error
+    if not folder.is_absolute():  # an older platformdirs returns ~/.cache
+        raise DataError(problem)
+    return folder
 
 
 def find(name: str) -> dict[str, Path]:
