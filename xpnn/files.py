@@ -11,15 +11,16 @@ from pathlib import Path
 from xpnn.errors import XpnnError
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], *content: bytes | memoryview) -> None:
     """Write `content` to `path`: the file is written under another name beside it, then renamed over it.
 
+    content: the file's bytes, in as many pieces as there are, one after the other.
     Where `path` is a symbolic link, the file that it leads to is replaced.
     Raises XpnnError if that can't be done; a file that was there before is then still as it was.
     """
     with _draft_beside(path) as (draft, target):
         with open(draft, "xb") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)

@@ -11,23 +11,26 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, shown
+from xpnn.data.files import Fingerprint, check_limit, shown
 from xpnn.data.lines import count_columns, is_number, read_lines, unquoted, wrong_separator
+from xpnn.data.twins import read_once
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
 LEVELS = frozenset(range(256))
+READER = "pixels 1"  # to be counted up when a file is read otherwise than before: see twins.py
 FEWEST_COUNTED = 10  # columns; fewer that count 0, 1, 2, ... may well be data
 
 
 def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> Samples:
     """Read a CSV file, gzipped or not, with or without a line of column names at the top.
 
+    All of a large file is parsed once, and then kept in the user's cache folder (`xpnn.data.twins`).
     limit:    read the first rows only, as many as this.
     labelled: the first column is the label; if False, every column is a pixel.
 
@@ -35,9 +38,10 @@ def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
     Raises DataError naming line and column of what can't be read; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    table = _read_quickly(path, limit)
-    if table is None or (labelled and table.shape[1] < 2):
-        table = _read_carefully(path, limit, labelled)
+    parse = partial(_parse, path, limit, labelled)
+    table = read_once(path, READER, np.uint8, parse) if limit is None else parse()
+    if labelled and table.shape[1] < 2:
+        table = _read_carefully(path, limit, labelled)  # which says so
     if not labelled:
         return Samples(table)
     return Samples(np.ascontiguousarray(table[:, 1:]), table[:, 0].astype(np.int64))
@@ -57,9 +61,15 @@ def column_names(path: Path) -> list[str]:
     return [*map(unquoted, first.split(","))] if _is_header(first) else []
 
 
-def _read_quickly(path: Path, limit: int | None) -> NDArray[np.uint8] | None:
+def _parse(path: Path, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
+    """All columns, (n, columns) uint8: the quick way, or else the careful one."""
+    table = _read_quickly(path, limit, fingerprint)
+    return _read_carefully(path, limit, labelled, fingerprint) if table is None else table
+
+
+def _read_quickly(path: Path, limit: int | None, fingerprint: Fingerprint | None = None) -> NDArray[np.uint8] | None:
     """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
-    lines = (line for _, line in read_lines(path))
+    lines = (line for _, line in read_lines(path, fingerprint))
     first = next(lines, "")
     data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
     most = None if limit is None else min(limit, sys.maxsize)
@@ -80,11 +90,13 @@ def _ascii_only(lines: Iterator[str]) -> Iterator[str]:
         yield line
 
 
-def _read_carefully(path: Path, limit: int | None, labelled: bool) -> NDArray[np.uint8]:
+def _read_carefully(
+    path: Path, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None
+) -> NDArray[np.uint8]:
     """All columns, (n, columns) uint8, or a DataError for the first thing that is wrong."""
     values = bytearray()
     columns = 0
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, fingerprint):
         fields = line.split(",")
         if not columns:
             columns, first_number = len(fields), number

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import os
 import re
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from xpnn.errors import DataError, Path
 
@@ -18,15 +20,54 @@ BZIP2_MAGIC = re.compile(rb"BZh[1-9]1AY&SY")  # the digits of pi, which begin a 
 CHUNK = 1 << 20
 
 
+class Fingerprint:
+    """The size and the SHA-256 of a file's bytes as they lie there, packed or not, taken while they are read.
+
+    So it is of the very bytes that were read, whatever becomes of the file meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.digest = b""  # none until a file has been read to its end
+
+    @contextmanager
+    def opening(self, path: Path) -> Iterator[io.BufferedReader[Any]]:
+        """Open a file, and begin afresh; what the block leaves unread is read when it ends well."""
+        self.size, self.digest = 0, b""
+        seen = hashlib.sha256()
+        with open(path, "rb", buffering=0) as raw, io.BufferedReader(_Seen(raw, seen), CHUNK) as file:
+            yield file
+            while file.read(CHUNK):
+                pass
+            self.size, self.digest = raw.tell(), seen.digest()
+
+
+class _Seen(io.RawIOBase):
+    """A file whose bytes also go into a hash as they are read."""
+
+    def __init__(self, raw: io.FileIO, seen: Any) -> None:
+        self.raw, self.seen = raw, seen
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self.raw.readinto(buffer)
+        self.seen.update(memoryview(buffer)[:count])
+        return count
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[BinaryIO]:
     """Open a file to read its bytes, unpacked if they are packed with gzip or bzip2.
+
+    fingerprint: takes the file's, if the block reads on to the end.
 
     Raises DataError if it can't be opened, and for whatever goes wrong while it is read inside the with block.
     """
     try:
         _check_is_file(path)
-        with open(path, "rb") as file:
+        with open(path, "rb") if fingerprint is None else fingerprint.opening(path) as file:
             if file.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.open(file) as unpacked:
                     yield cast(BinaryIO, unpacked)  # which it is in all but its declaration

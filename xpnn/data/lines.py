@@ -7,15 +7,15 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from xpnn.data.files import opened
+from xpnn.data.files import Fingerprint, opened
 from xpnn.errors import DataError, Path
 
 LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that aren't blank, each with its number from 1."""
-    with opened(path) as file:
+def read_lines(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[tuple[int, str]]:
+    """Yield the lines that aren't blank, each with its number from 1; the fingerprint is taken if all are asked for."""
+    with opened(path, fingerprint) as file:
         # Bytes that aren't UTF-8 come through as surrogates: that way their line is known.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
         for number in itertools.count(1):

@@ -12,17 +12,20 @@ import sys
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, shown
+from xpnn.data.files import Fingerprint, check_limit, shown
 from xpnn.data.lines import count_columns, is_number, read_lines, wrong_separator
+from xpnn.data.twins import read_once
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 SHOWN_NAMES = 20
+READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 
 
 def read_table(
@@ -53,9 +56,9 @@ def read_table(
     if not inputs:
         raise DataError("every column is a target: at least one must be an input", path, line=line)
     places = [names.index(name) for name in (*inputs, *asked)]
-    table = _read_quickly(path, len(names), places, limit)
-    if table is None:
-        table = _read_carefully(path, names, places, limit)
+    parse = partial(_parse, path, names, places, limit)
+    reader = f"{READER}: {places} of {len(names)}"
+    table = read_once(path, reader, np.float64, parse) if limit is None else parse()
     values = None if targets is None else np.ascontiguousarray(table[:, len(inputs) :])
     return Samples(np.ascontiguousarray(table[:, : len(inputs)]), values), inputs
 
@@ -115,9 +118,19 @@ def _check_names(wanted: Sequence[str], names: list[str], path: Path, line: int)
         raise DataError(problem, path, line=line)
 
 
-def _read_quickly(path: Path, count: int, places: list[int], limit: int | None) -> NDArray[np.float64] | None:
+def _parse(
+    path: Path, names: list[str], places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+) -> NDArray[np.float64]:
+    """The columns at `places`, (n, places): the quick way, or else the careful one."""
+    table = _read_quickly(path, len(names), places, limit, fingerprint)
+    return _read_carefully(path, names, places, limit, fingerprint) if table is None else table
+
+
+def _read_quickly(
+    path: Path, count: int, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+) -> NDArray[np.float64] | None:
     """The columns at `places` as NumPy reads them, (n, places); None where there is any doubt."""
-    lines = (line for _, line in read_lines(path))
+    lines = (line for _, line in read_lines(path, fingerprint))
     next(lines)
     most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
@@ -142,10 +155,12 @@ def _plain_only(lines: Iterator[str], count: int) -> Iterator[str]:
         yield line
 
 
-def _read_carefully(path: Path, names: list[str], places: list[int], limit: int | None) -> NDArray[np.float64]:
+def _read_carefully(
+    path: Path, names: list[str], places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+) -> NDArray[np.float64]:
     """The columns at `places`, (n, places), or a DataError for the first thing that is wrong."""
     values = array("d")
-    lines = read_lines(path)
+    lines = read_lines(path, fingerprint)
     first_number, _ = next(lines)
     for number, line in lines:
         fields = _split(line, path, number)
