@@ -1,4 +1,4 @@
-"""xpnn data: the data sets that are known by name."""
+"""xpnn data: the data sets that are known by name, and what is kept of CSV files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def data() -> None:
       xpnn data get fashion-mnist     download it
       xpnn train fashion-mnist        then it can be used by name
 
-    They are looked for in $XPNN_DATA_DIR and then in your cache folder, each in a folder of its own name. Only
-    `xpnn data get` downloads.
+    They are looked for in $XPNN_DATA_DIR and then in your cache folder ($XPNN_CACHE_DIR, or the system's), each in a
+    folder of its own name. Only `xpnn data get` downloads.
+
+    `xpnn data cache` is about CSV files of your own: what is kept of them so that they are parsed only once.
     """
 
 
@@ -102,6 +104,27 @@ def verify(name: str, as_json: bool) -> None:
 def path(name: str) -> None:
     """Print the folder that holds the data set NAME."""
     click.echo(next(iter(find(name).values())).parent)
+
+
+@data.command()
+@click.option("--clear", is_flag=True, help="Delete all of it.")
+@json_option
+def cache(clear: bool, as_json: bool) -> None:
+    """Show what is kept of CSV files that were read, so that the next time they are not parsed; or delete it.
+
+    The numbers in a CSV file of 2 MB or more are kept in your cache folder, and used again while the file's content is
+    the same to the last byte; nothing is lost by deleting them. Before they take more than 2,000 MB in all, those that
+    were not used for longest are deleted; $XPNN_CSV_CACHE_MB sets another number, and with 0 nothing is kept.
+    """
+    from xpnn.data import twins
+
+    found = twins.clear() if clear else twins.kept()
+    size = sum(about.st_size for _, about in found)
+    if as_json:
+        print_json({"folder": str(twins.folder()), "files": len(found), "bytes": size, "cleared": clear})
+        return
+    count = f"{len(found)} file{'' if len(found) == 1 else 's'} with {size / 1e6:.1f} MB"
+    click.echo(f"{twins.folder()}: {count}{' deleted' if clear else ''}")
 
 
 def _folder(name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""xpnn data: list, get, verify, path; and the names of classes in what other commands print."""
+"""xpnn data: list, get, verify, path, cache; and the names of classes in what other commands print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mirror import Mirror, serving
 from numpy.typing import NDArray
 from xpnn_cli import main
 
-from xpnn.data import downloads
+from xpnn.data import downloads, read_csv
 from xpnn.data.catalogue import CATALOGUE, NAMES, File
 from xpnn.data.places import DATA_VARIABLE
 
@@ -163,6 +163,33 @@ def test_a_name_that_the_output_cannot_show(run: Run, mirror: Mirror) -> None:
     result = CliRunner(charset="latin-1").invoke(main, ["draw", "kmnist"])
     assert result.exit_code == 0, result.exception
     assert result.stdout.startswith("kmnist, row 0: \\u304a\n")
+
+
+def test_cache_shows_and_deletes_what_is_kept_of_csv_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XPNN_CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "csv"
+    assert run("data", "cache").stdout == f"{folder}: 0 files with 0.0 MB\n"
+    assert run("data", "cache", "--clear").stdout == f"{folder}: 0 files with 0.0 MB deleted\n"
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(b"1,200,100\n0,100,200\n" * 120_000)  # more than 2 MB
+    read_csv(rows)
+    size = 128 + 240_000 * 3 + 32  # NPY's header, bytes, a hash
+    about = {"folder": str(folder), "files": 1, "bytes": size, "cleared": False}
+    assert json.loads(run("data", "cache", "--json").stdout) == about
+    assert run("data", "cache").stdout == f"{folder}: 1 file with 0.7 MB\n"
+    assert json.loads(run("data", "cache", "--clear", "--json").stdout) == about | {"cleared": True}
+    assert list(folder.iterdir()) == []
+    assert run("data", "cache").stdout == f"{folder}: 0 files with 0.0 MB\n"
+
+
+def test_a_bound_that_is_no_number_is_refused_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XPNN_CSV_CACHE_MB", "lots")
+    Path("rows.csv").write_bytes(b"1,200,100\n" * 240_000)
+    assert run("train", "rows.csv", "--device", "cpu", exit_code=1).stderr == (
+        "Error: XPNN_CSV_CACHE_MB is 'lots', expected a whole number of megabytes, or 0 to keep nothing\n"
+    )
 
 
 @pytest.mark.mnist
