@@ -130,6 +130,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench_reading(session: nox.Session) -> None:
+    """Time the reading of MNIST's CSV file beside NumPy, pandas and polars, in five minutes; needs MNIST."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "bench-reading"))
+    session.run("python", "benchmarks/reading.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench_gpu(session: nox.Session) -> None:
     """Time the GPU beside PyTorch and JAX, in eight minutes after the installation; `-- --quick` for a few cases."""
     cupy = cupy_for_the_driver()

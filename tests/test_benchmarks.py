@@ -60,6 +60,18 @@ def test_answers_are_checked_and_timed_a_question(tmp_path: Path) -> None:
     assert f"| {case} | xpnn (query) |" in said
 
 
+@pytest.mark.mnist
+def test_reading_is_timed_of_what_reads_mnists_rows_alone() -> None:
+    script = SCRIPT.with_name("reading.py")
+    command = [sys.executable, str(script), "--rounds", "1", "--rows", "1200", "--json"]  # 2.2 MB
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for rows in json.loads(done.stdout).values():
+        assert {"xpnn, first", "xpnn, second", "np.loadtxt", "the textbook's loop"} <= rows.keys()
+        assert rows["the textbook's loop"]["times_as_quick_as_the_loop"] == 1
+        assert rows["the textbook's loop"]["peak_tables"] > 8  # it has float64
+
+
 @pytest.mark.parametrize(
     "case", ["64-32-10", "64-32-10 b32 lion", "64-32-10 b0 sgd", "30-10 b32 sgd", "64-32-10 b2 seed"]
 )

@@ -176,13 +176,13 @@ def environment(threads: int, device: str = "cpu") -> dict[str, str]:
     """What tells every library how many threads to take; the default leaves that to them.
 
     JAX must neither take another device in silence nor all of a GPU's memory; whether a product is of TF32 is for each
-    case to say.
+    case to say; and xpnn must read a CSV file each time as if it were the first.
     """
     libraries = ("OPENBLAS", "OMP", "MKL", "NUMBA", "VECLIB")
     names = [*(f"{name}{'_MAXIMUM' if name == 'VECLIB' else '_NUM'}_THREADS" for name in libraries), "NPROC"]
     dropped = {"CUPY_TF32", "NVIDIA_TF32_OVERRIDE", *names}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    kept |= {"JAX_PLATFORMS": device, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    kept |= {"JAX_PLATFORMS": device, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XPNN_CSV_CACHE_MB": "0"}
     if threads == DEFAULT_THREADS:
         return kept
     xla = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
