@@ -109,6 +109,13 @@ def jit(session: nox.Session) -> None:
     run_pytest(session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py")
 
 
+@nox.session(default=False)
+def arrays(session: nox.Session) -> None:
+    """Train on tensors of PyTorch and JAX, and query with them."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "bench-pytorch", "bench-jax"))
+    run_pytest(session, "cpu,fake", "test_tensors.py", "test_arrays.py")
+
+
 @nox.session(default=gpu_is_here())
 def tests_cuda(session: nox.Session) -> None:
     """Run the tests on the GPU, with the CuPy for its driver and CUDA's libraries from PyPI."""

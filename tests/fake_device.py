@@ -380,12 +380,22 @@ class FakeCupy(ModuleType):
             if values._device != self._current:
                 values = self._compute(values._data.copy)  # from card to card
             return values if dtype in (None, values.dtype) else values.astype(dtype)
+        if hasattr(values, "__cuda_array_interface__"):  # memory of another library's
+            memory = SimpleNamespace(__array_interface__=values.__cuda_array_interface__)
+            return FakeArray(self, np.asarray(memory), self._current)
         data = np.array(values, dtype=dtype)  # a copy: the device has its own memory
         if data.dtype.kind not in "biufc":
             raise ValueError(f"Unsupported dtype {data.dtype}")
         self._refuse_in_capture("a copy from the host")
         self._counts.copies += 1
         return self._compute(lambda: data)
+
+    def from_dlpack(self, producer: Any) -> FakeArray:
+        """An array over the producer's memory. A fake producer's capsule is NumPy's array."""
+        kind, index = producer.__dlpack_device__()
+        if kind not in (2, 13):
+            raise RuntimeError("CuPy is built against CUDA, different from the backend that backs the incoming tensor")
+        return FakeArray(self, producer.__dlpack__(stream=1), index)
 
     def _flatnonzero(self, array: FakeArray) -> Any:
         self._counts.synchronisations += 1  # the size of the result is on the device

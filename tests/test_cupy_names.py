@@ -29,7 +29,7 @@ DEVICE_AGNOSTIC = (
     *("activations", "augmenter", "gates", "losses", "layers", "network", "noise", "normal", "optimizers"),
     *("shuffles", "steps"),
 )
-OTHER_NAMES = {"cuda", "finfo", "get_default_memory_pool"}  # of the module, beside the functions
+OTHER_NAMES = {"cuda", "finfo", "from_dlpack", "get_default_memory_pool"}  # of the module, beside the functions
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,7 @@ def test_other_names_are_cupys(cupy: Any) -> None:
     assert cupy.finfo("float32").tiny == np.finfo("float32").tiny
     assert issubclass(cupy.cuda.runtime.CUDARuntimeError, Exception)
     assert callable(cupy.cuda.runtime.getDeviceCount)
+    assert "from_dlpack(array" in cupy.from_dlpack.__doc__
     assert [name for name in FakeDevice.__dict__ if name[0] != "_" and not hasattr(cupy.cuda.Device, name)] == []
     assert hasattr(cupy.cuda.Device, "__enter__")
     assert hasattr(cupy.cuda.Device(0), "id")

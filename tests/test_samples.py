@@ -87,7 +87,7 @@ def test_weights_go_with_their_rows() -> None:
     [
         (np.ones(2), r"weights must be 3 numbers, one a row, not float64 of shape \(2,\)"),
         (np.ones((3, 1)), "one a row"),
-        (np.array(["1", "2", "3"]), "must be 3 numbers"),
+        (np.array(["1", "2", "3"]), "row 0, counted from 0, holds '1', but these must be numbers"),
         (np.array([1, -1, 1]), "none below 0"),
         (np.array([1, np.nan, 1]), "must be finite"),
         (np.array([1, np.inf, 1]), "must be finite"),

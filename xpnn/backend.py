@@ -179,11 +179,6 @@ def xp_of(*arrays: Array) -> ArrayModule:
     raise TypeError(f"expected NumPy or CuPy arrays, not {kinds}")
 
 
-def as_array(values: Any) -> Array:
-    """A NumPy or CuPy array as it is; anything else (a list, say) as a NumPy array."""
-    return values if type(values).__module__.partition(".")[0] in ("numpy", "cupy") else numpy.asarray(values)
-
-
 def to_device(array: Array, device: Device) -> Array:
     """`array` on `device`: the same object if it is there already, else a copy.
 
@@ -191,7 +186,10 @@ def to_device(array: Array, device: Device) -> Array:
     """
     if device.kind == "cpu":
         if xp_of(array) is not numpy:
-            raise TypeError("a CUDA array was given to a network on the CPU; pass xpnn.to_host(array), or move the net")
+            raise TypeError(
+                "a CUDA array was given to a network on the CPU; copy it to the host (xpnn.to_host(array), or "
+                "PyTorch's tensor.cpu()), or move the net to the card (net.to('cuda'))"
+            )
         return array
     with device.active():
         return device.xp.asarray(array)

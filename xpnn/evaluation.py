@@ -81,13 +81,13 @@ def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Sample
 
     Raises DataError if they don't fit the net or are none.
     """
-    samples = Samples.of(samples)
+    samples = Samples.of(samples, net.columns)
     if samples.targets is None or not len(samples):
         problem = "there are inputs alone to {}: this needs targets" if len(samples) else "there are no rows to {}"
         raise DataError(problem.format(purpose))
     if samples.weights is not None and not samples.weights.any():
         raise DataError(f"the weights are all 0: there are no rows to {purpose} that count")
-    inputs, targets = net.checked_inputs(samples.inputs), net.checked_targets(samples.targets)
+    inputs, targets = net.checked_inputs(samples.inputs, samples.columns), net.checked_targets(samples.targets)
     if is_on_host(inputs) and not _has_room(net, inputs, targets, samples.weights):
         return Samples(inputs, to_host(targets), samples.weights)
     return Samples(to_device(inputs, net.device), to_device(targets, net.device), samples.weights)

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
+from xpnn.arrays import in_kind_of, in_order, named_array
 from xpnn.backend import (
     Array,
     ArrayModule,
     Device,
     all_finite,
-    as_array,
     as_floats,
     is_on_host,
     to_device,
@@ -174,18 +174,25 @@ class MLP:
 
         return list(train(self, (inputs, targets), **options))
 
-    def query(self, inputs: Any) -> Array:
+    def query(self, inputs: Any) -> Any:
         """The outputs for one row (n_in,) or many (n, n_in); for a softmax net, class probabilities.
 
         inputs: pixels (uint8, or whole numbers 0-255), which the net scales, or floats, used as they come. A net
-                with a `standardization` takes all but uint8 for values to standardise.
-        Returns (n_out,) or (n, n_out) of the net's dtype, on its device.
-        Raises DataError for another width, for pixels outside 0-255 and for floats that are not finite, TypeError
-        for CUDA arrays on a CPU net.
+                with a `standardization` takes all but uint8 for values to standardise. They may be an array of NumPy,
+                CuPy, PyTorch, JAX or another library, lists, or a table, in which a net that has `columns` finds
+                them by name (docs/arrays.md).
+        Returns (n_out,) or (n, n_out) of the net's dtype, on its device: a tensor of PyTorch or JAX if the inputs
+        are one, else an array of CuPy where the net is on a CUDA device, and of NumPy where it is on the CPU.
+        Raises DataError for another width, for pixels outside 0-255, for floats that are not finite, and for what are
+        no numbers; TypeError for CUDA arrays on a CPU net, and for what is no array.
         """
-        rows = as_array(inputs)
+        return in_kind_of(inputs, self._answers(inputs))
+
+    def _answers(self, inputs: Any) -> Array:
+        """What `query` gives, as an array of the net's device."""
+        rows, names = named_array(inputs, self.columns)
         with self.device.active():
-            result = self.outputs(self.checked_inputs(rows[None] if rows.ndim == 1 else rows))
+            result = self.outputs(self.checked_inputs(rows[None] if rows.ndim == 1 else rows, names))
         return result[0] if rows.ndim == 1 else result
 
     def outputs(self, x: Array) -> Array:
@@ -227,7 +234,7 @@ class MLP:
             x = floats
         forward(self.layers, self.activations, x, outputs, saved, column, [None] * len(outputs), operations)
 
-    def predict(self, inputs: Any) -> Array:
+    def predict(self, inputs: Any) -> Any:
         """The class of each row, int64 (n,) (0-d for one row): the output that is largest. See `query`.
 
         Raises ValueError for a net with one output, which tells no classes apart.
@@ -235,18 +242,22 @@ class MLP:
         if self.sizes[-1] == 1:
             raise ValueError("a net with one output gives values, not classes; use query")
         with self.device.active():
-            return self.query(inputs).argmax(axis=-1)
+            return in_kind_of(inputs, self._answers(inputs).argmax(axis=-1))
 
     def place_inputs(self, inputs: Array) -> Array:
         """`checked_inputs` on the net's device."""
         return to_device(self.checked_inputs(inputs), self.device)
 
-    def checked_inputs(self, inputs: Array) -> Array:
+    def checked_inputs(self, inputs: Array, names: Sequence[str] | None = None) -> Array:
         """Inputs (n, n_in) as the net uses them: uint8 pixels, or floats of its dtype. Arrays of the host stay there.
+
+        names: of the columns of `inputs`, which are brought into the order of the net's own names, where it has any.
 
         With a `standardization` the floats are (value - mean) / deviation, computed in float64.
         Raises DataError for what is no such thing, TypeError for a CUDA array where the net is on the CPU.
         """
+        if names is not None and self.columns is not None:
+            inputs = in_order(inputs, names, self.columns)
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
             raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
         if inputs.dtype.kind not in "biuf":

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import as_array, to_host
+from xpnn.arrays import Names, as_array, named_array
+from xpnn.backend import to_host
 from xpnn.errors import DataError
 
 
@@ -23,18 +24,30 @@ class Samples:
     inputs:  (n, n_in), uint8 pixels 0-255 or floats.
     targets: (n,) int64 class labels from 0, or (n, n_out) floats; None where only inputs are known.
     weights: (n,) numbers, how much each row's loss counts; None: all the same.
+    columns: names of the inputs' columns, by which a net that has such names puts them in its order; None: they have
+             none. A table of pandas, Polars or PyArrow brings its own.
+
+    Each may be any array, table or list that docs/arrays.md names. Inputs and targets on a CUDA card stay there.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None = None
     weights: NDArray[Any] | None = None
+    columns: Names = None
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets", "weights"):
-            part = getattr(self, name)
-            object.__setattr__(self, name, part if part is None else as_array(part))
+        inputs, names = named_array(self.inputs)
+        targets = None if self.targets is None else as_array(self.targets)
+        weights = None if self.weights is None else to_host(as_array(self.weights))
+        columns = names if self.columns is None else tuple(self.columns)
+        for name, part in (("inputs", inputs), ("targets", targets), ("weights", weights), ("columns", columns)):
+            object.__setattr__(self, name, part)
         if self.inputs.ndim != 2:
             raise DataError(f"inputs must have shape (n, n_in), not {self.inputs.shape}")
+        if self.columns is not None and len(self.columns) != self.inputs.shape[1]:
+            raise DataError(f"{self.inputs.shape[1]} inputs a row but {len(self.columns)} names of columns")
+        if self.targets is not None and not self.targets.ndim:
+            raise DataError(f"one target a row is needed, not the single number {self.targets}")
         if self.targets is not None and len(self.targets) != len(self.inputs):
             raise DataError(f"{len(self.inputs)} inputs but {len(self.targets)} targets: one target a row is needed")
         if self.weights is not None:
@@ -44,18 +57,25 @@ class Samples:
         return len(self.inputs)
 
     @staticmethod
-    def of(pair: Samples | tuple[Any, Any]) -> Samples:
-        """Samples as they are; a pair (inputs, targets) of arrays or lists as Samples. TypeError for anything else."""
+    def of(pair: Samples | tuple[Any, Any], columns: Sequence[str] | None = None) -> Samples:
+        """Samples as they are; a pair (inputs, targets) of arrays, tables or lists as Samples.
+
+        columns: the names of those to take from inputs that have names; the others are not looked at.
+        Raises TypeError for anything else.
+        """
         if isinstance(pair, Dataset):
             raise TypeError("this is a whole data set; give its rows: data.train or data.test")
         if not isinstance(pair, Samples | tuple | list) or (not isinstance(pair, Samples) and len(pair) != 2):
             raise TypeError(f"give Samples, or a pair (inputs, targets), not {type(pair).__name__}")
-        return pair if isinstance(pair, Samples) else Samples(*pair)
+        if isinstance(pair, Samples):
+            return pair
+        inputs, names = named_array(pair[0], columns)
+        return Samples(inputs, pair[1], columns=names)
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:
         """The samples at `rows`, in that order."""
         targets, weights = (None if part is None else part[rows] for part in (self.targets, self.weights))
-        return Samples(self.inputs[rows], targets, weights)
+        return Samples(self.inputs[rows], targets, weights, self.columns)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Set aside a `fraction` of the rows at random; labels keep their shares (stratified).
@@ -136,7 +156,7 @@ def standardization_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArr
     Both are for `MLP(standardization=...)`. A column that is the same in all rows gets the deviation 1.
     Raises DataError if there are no rows, or values that are not finite or too large for their squares.
     """
-    values = to_host(values)
+    values = to_host(as_array(values))
     if values.ndim != 2 or not len(values):
         raise DataError(f"there must be rows to take means of, (n, columns), not {values.shape}")
     with np.errstate(over="ignore", invalid="ignore"):
