@@ -1,6 +1,6 @@
 """xpnn: a multilayer perceptron whose train and query code is the same on NumPy (CPU) and CuPy (CUDA)."""
 
-from xpnn import initializers, losses, optimizers, recipes, schedules
+from xpnn import callbacks, initializers, losses, optimizers, recipes, schedules
 from xpnn.augmentation import Augmentation
 from xpnn.augmenter import augmented
 from xpnn.backend import Device, get_xp, to_device, to_host
@@ -40,6 +40,7 @@ __all__ = [
     "TrainingState",
     "XpnnError",
     "augmented",
+    "callbacks",
     "draw_digit",
     "early_stopping",
     "evaluate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
@@ -168,11 +168,23 @@ class MLP:
             copy.parameters[...] = copy.xp.asarray(to_host(self.parameters))
         return copy
 
-    def train(self, inputs: Any, targets: Any, **options: Any) -> list[Epoch]:
-        """Train on (inputs, targets); returns the epochs' records. The options are those of `xpnn.train`."""
+    def train(
+        self, inputs: Any, targets: Any, *, callback: Callable[[Epoch], object] | None = None, **options: Any
+    ) -> list[Epoch]:
+        """Train on (inputs, targets); returns the epochs' records.
+
+        callback: called with the record of each epoch as soon as it has ended, such as those of `xpnn.callbacks`.
+
+        The other options are those of `xpnn.train`, whose epochs a loop can watch, or end, without a callback.
+        """
         from xpnn.training import train
 
-        return list(train(self, (inputs, targets), **options))
+        epochs = []
+        for epoch in train(self, (inputs, targets), **options):
+            if callback is not None:
+                callback(epoch)
+            epochs.append(epoch)
+        return epochs
 
     def query(self, inputs: Any) -> Any:
         """The outputs for one row (n_in,) or many (n, n_in); for a softmax net, class probabilities.
