@@ -13,6 +13,7 @@ from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
 from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
+from xpnn.onnx import export_onnx, to_onnx
 from xpnn.plateau import ReduceOnPlateau
 from xpnn.plots import draw_digit, plot_history, plot_range_test
 from xpnn.range_test import RangeTest, find_learning_rate
@@ -44,6 +45,7 @@ __all__ = [
     "draw_digit",
     "early_stopping",
     "evaluate",
+    "export_onnx",
     "find_learning_rate",
     "fold_target_scaling",
     "get_xp",
@@ -63,6 +65,7 @@ __all__ = [
     "standardization_of",
     "to_device",
     "to_host",
+    "to_onnx",
     "train",
     "train_lbfgs",
 ]

@@ -29,7 +29,7 @@ def _powers(chebyshev: Sequence[float]) -> tuple[float, ...]:
     return tuple(reversed(powers))
 
 
-_POWERS = {4: _powers(_CHEBYSHEV[:14]), 8: _powers(_CHEBYSHEV)}  # by the bytes of a number: what it can hold
+POWERS = {4: _powers(_CHEBYSHEV[:14]), 8: _powers(_CHEBYSHEV)}  # by the bytes of a number: what it can hold
 REACH = {4: 15.0, 8: 40.0}  # likewise: beyond it the density and the tail are 0 to rounding
 
 
@@ -45,7 +45,7 @@ def density_and_tail(z: Array, density: Array, tail: Array) -> None:
     xp.add(s, 2, out=s)
     xp.divide(4, s, out=s)
     xp.subtract(s, 1, out=s)  # 2 t - 1
-    first, *rest = _POWERS[z.itemsize]
+    first, *rest = POWERS[z.itemsize]
     polynomial.fill(first)
     for factor in rest:
         xp.multiply(polynomial, s, out=polynomial)

@@ -21,6 +21,7 @@ try:
     from xpnn_cli.data import data
     from xpnn_cli.devices import devices
     from xpnn_cli.draw import draw
+    from xpnn_cli.export import export
     from xpnn_cli.find_lr import find_lr
     from xpnn_cli.plot import plot
     from xpnn_cli.query import query
@@ -83,5 +84,5 @@ def main() -> None:
     """
 
 
-for command in (train, test, query, find_lr, cross_validate, plot, draw, data, devices):
+for command in (train, test, query, find_lr, cross_validate, plot, draw, export, data, devices):
     main.add_command(command)

@@ -1,0 +1,87 @@
+"""xpnn export: a model for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import xpnn
+from xpnn.onnx import INPUT_DTYPES
+from xpnn_cli.options import json_option, print_json, writable
+
+if TYPE_CHECKING:
+    from onnx import ValueInfoProto
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--onnx",
+    "path",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
+    help="File for the ONNX model; one that is there is replaced.",
+)
+@click.option(
+    "--input-dtype",
+    type=click.Choice(INPUT_DTYPES),
+    help="What the ONNX model takes: uint8 pixels of 0-255, or numbers.  [default: uint8; float64 for tables]",
+)
+@json_option
+def export(model: str, path: Path, input_dtype: str | None, as_json: bool) -> None:
+    """Write MODEL, a file that `xpnn train` saved, for programs that don't have xpnn.
+
+    ONNX is a format that onnxruntime (for Python, C++, C#, Java, JavaScript) and many others run. What xpnn does before
+    the first layer is in the file: uint8 pixels go in as they are, the values of a table in their own units, each
+    column at its place among the model's columns. The label and the probabilities come out, or a table's values.
+
+    \b
+    xpnn export model.safetensors --onnx model.onnx
+    pip install onnxruntime                         # and run the lines that xpnn export prints
+
+    Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
+    """
+    net = xpnn.load_model(model)
+    if path.exists() and path.samefile(model):
+        raise click.UsageError(f"--onnx: {path} is the model itself, which would be lost; choose another name.")
+    written = xpnn.export_onnx(net, path, input_dtype=input_dtype)
+    facts = {"onnx": str(path), "bytes": path.stat().st_size, "opset": written.opset_import[0].version}
+    ends = {name: list(map(_described, getattr(written.graph, name))) for name in ("input", "output")}
+    if as_json:
+        print_json(facts | {"inputs": ends["input"], "outputs": ends["output"]} | _names(net))
+    else:
+        click.echo(_report(facts, ends["input"], ends["output"]))
+
+
+def _described(end: ValueInfoProto) -> dict[str, Any]:
+    """The name, dtype and shape of one of the graph's inputs and outputs."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    tensor = end.type.tensor_type
+    shape = [dimension.dim_param or dimension.dim_value for dimension in tensor.shape.dim]
+    dtype = str(tensor_dtype_to_np_dtype(tensor.elem_type))
+    return {"name": end.name, "dtype": {"object": "string"}.get(dtype, dtype), "shape": shape}
+
+
+def _names(net: xpnn.MLP) -> dict[str, Any]:
+    return {"labels": net.labels} | ({} if net.columns is None else {"columns": net.columns})
+
+
+def _report(facts: dict[str, Any], inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> str:
+    """What is in the file, and three lines of Python that use it."""
+    ends = [f"{end['name']} {end['dtype']} ({', '.join(map(str, end['shape']))})" for end in (*inputs, *outputs)]
+    example = f'numpy.zeros((1, {inputs[0]["shape"][1]}), dtype="{inputs[0]["dtype"]}")'
+    results = ", ".join(end["name"] for end in outputs) + "," * (len(outputs) == 1)
+    size, opset = f"{facts['bytes']:,} bytes", facts["opset"]
+    lines = [
+        f"{facts['onnx']}: {ends[0]} in, {', '.join(ends[1:])} out; {size}, opset {opset}",
+        "In Python, after pip install onnxruntime:",
+        "  import numpy, onnxruntime",
+        f"  session = onnxruntime.InferenceSession({facts['onnx']!r})",
+        f'  {results} = session.run(None, {{"inputs": {example}}})',
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""xpnn export: the file, what is printed about it, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from click.testing import Result
+
+from xpnn import MLP, save
+
+Run = Callable[..., Result]
+
+
+def model(name: str = "m.safetensors", **settings: Any) -> str:
+    save(MLP(**{"sizes": [6, 5, 3]} | settings), name)
+    return name
+
+
+def test_what_is_printed_can_be_run(run: Run) -> None:
+    result = run("export", model(), "--onnx", "it's a net.onnx")
+
+    first, second, *program = result.stdout.splitlines()
+    size = Path("it's a net.onnx").stat().st_size
+    assert first == (
+        "it's a net.onnx: inputs uint8 (batch, 6) in, label int64 (batch), probabilities float32 (batch, 3) out; "
+        f"{size:,} bytes, opset 13"
+    )
+    assert second == "In Python, after pip install onnxruntime:"
+    assert len(program) == 3
+    names: dict[str, Any] = {}
+    exec("\n".join(line.strip() for line in program), names)  # noqa: S102  # the program's own output
+    assert names["label"].shape == (1,)
+    assert names["probabilities"].sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"labels": ["a", "b", "c"]}, {"dtype": "uint8", "outputs": ["string", "float32"]}),
+        ({"dtype": "float64"}, {"dtype": "uint8", "outputs": ["int64", "float64"]}),
+        (
+            {"columns": list("uvwxyz"), "labels": ["p", "q", "r"], "output": "identity"},
+            {"dtype": "float64", "outputs": ["float32"]},
+        ),
+    ],
+)
+def test_json_says_what_goes_in_and_comes_out(run: Run, settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = json.loads(run("export", model(**settings), "--onnx", "m.onnx", "--json").stdout)
+
+    assert found["inputs"] == [{"name": "inputs", "dtype": expected["dtype"], "shape": ["batch", 6]}]
+    assert [output["dtype"] for output in found["outputs"]] == expected["outputs"]
+    assert (found["onnx"], found["opset"], found["bytes"]) == ("m.onnx", 13, Path("m.onnx").stat().st_size)
+    assert found["labels"] == settings.get("labels", ["0", "1", "2"])
+    assert found.get("columns") == settings.get("columns")
+
+
+def test_input_dtype_is_what_the_model_takes(run: Run) -> None:
+    run("export", model(), "--onnx", "m.onnx", "--input-dtype", "float32")
+
+    session = onnxruntime.InferenceSession("m.onnx")
+    assert session.get_inputs()[0].type == "tensor(float)"
+    session.run(None, {"inputs": np.zeros((2, 6), dtype="float32")})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["m.safetensors"], 2, "Missing option '--onnx'"),
+        (["m.safetensors", "--onnx", "there/m.onnx"], 2, "there is no folder there; make it first"),
+        (["m.safetensors", "--onnx", "m.onnx", "--input-dtype", "int8"], 2, "is not one of 'uint8', 'float32'"),
+        (["nowhere.safetensors", "--onnx", "m.onnx"], 1, "nowhere.safetensors: can't be read"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(run: Run, arguments: list[str], code: int, message: str) -> None:
+    model()
+
+    assert message in run("export", *arguments, exit_code=code).stderr
+    assert not Path("m.onnx").exists()
+
+
+def test_the_model_itself_is_never_replaced(run: Run) -> None:
+    content = Path(model()).read_bytes()
+
+    result = run("export", "m.safetensors", "--onnx", "./m.safetensors", exit_code=2)
+
+    assert "is the model itself, which would be lost; choose another name" in result.stderr
+    assert Path("m.safetensors").read_bytes() == content
+
+
+def test_without_onnx_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+
+    result = run("export", model(), "--onnx", "m.onnx", exit_code=1)
+
+    assert result.stderr == "Error: ONNX models need the package onnx; pip install 'xpnn[onnx]'\n"
+    assert result.stdout == ""
+
+
+def test_help_teaches(run: Run) -> None:
+    text = run("export", "--help").stdout
+
+    assert "xpnn export model.safetensors --onnx model.onnx" in text
+    assert "pip install 'xpnn[onnx]'" in text

@@ -1,0 +1,23 @@
+"""The programs in docs/: a page's blocks of Python, run one after another as its reader would."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The page's fenced blocks in a language."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run_python(page: str) -> dict[str, Any]:
+    """Run the page's Python in the current folder; returns the names that it leaves."""
+    names: dict[str, Any] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), names)  # noqa: S102  # the repository's own pages
+    return names
