@@ -11,6 +11,7 @@ from xpnn.epochs import Epoch
 from xpnn.errors import DataError, DeviceError, DivergenceError, ModelFileError, XpnnError
 from xpnn.evaluation import Evaluation, evaluate
 from xpnn.history import read_history, record_of, recorded
+from xpnn.interchange import from_keras, from_sklearn, from_torch, to_torch
 from xpnn.lbfgs import train_lbfgs
 from xpnn.network import MLP
 from xpnn.onnx import export_onnx, to_onnx
@@ -48,6 +49,9 @@ __all__ = [
     "export_onnx",
     "find_learning_rate",
     "fold_target_scaling",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "get_xp",
     "initializers",
     "load",
@@ -66,6 +70,7 @@ __all__ = [
     "to_device",
     "to_host",
     "to_onnx",
+    "to_torch",
     "train",
     "train_lbfgs",
 ]
