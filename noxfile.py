@@ -106,7 +106,7 @@ def cupy_names(session: nox.Session) -> None:
 def jit(session: nox.Session) -> None:
     """Compare the loops that Numba compiles with NumPy's."""
     install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"])
-    run_pytest(session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py")
+    run_pytest(session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py")
 
 
 @nox.session(default=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import device_cases
@@ -23,8 +24,11 @@ from xpnn import (
     Samples,
     TrainingState,
     early_stopping,
+    load_model,
+    load_state,
     optimizers,
     record_of,
+    save_state,
     to_host,
     train,
 )
@@ -53,6 +57,12 @@ CASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about what a disk keeps when the power fails."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 class Run:
     """A run of three epochs to its end, with the states that it could have been stopped in."""
 
@@ -63,7 +73,9 @@ class Run:
         patience, plateau = options.pop("patience", None), options.pop("plateau", None)
         if plateau is not None:
             options["plateau"] = ReduceOnPlateau(patience=plateau[0], factor=plateau[1], minimum_change=0.5)
-        net = MLP(sizes, **options.pop("net"), device=options.pop("device"), seed=3 if resume is None else 99)
+        self.net = net = MLP(
+            sizes, **options.pop("net"), device=options.pop("device"), seed=3 if resume is None else 99
+        )
         options |= {"validation": samples.take(slice(9)), "epochs": EPOCHS, "progress": self.note, "resume": resume}
         self.epochs: Any = train(net, samples, **options)
         if patience is not None:
@@ -79,7 +91,7 @@ class Run:
         self.states.append(self.epochs.state())
 
 
-def check_resumed(sizes: tuple[int, ...], samples: Samples, step: str, **options: Any) -> None:
+def check_resumed(tmp_path: Path, sizes: tuple[int, ...], samples: Samples, step: str, **options: Any) -> None:
     """Stop a run at its start, between its epochs, and within them; go on with a net that is another one so far."""
     whole = Run(sizes, samples, **options)
     assert {record["step"] for record in whole.records} == {step}
@@ -88,10 +100,22 @@ def check_resumed(sizes: tuple[int, ...], samples: Samples, step: str, **options
     within = [state for state in whole.states if 0 < state.rows < len(samples)]
     last_rows = next(state for state in whole.states if state.rows == len(samples))  # of the first epoch
     for state in (after[1], after[-1], within[0], within[-1], last_rows):
+        state = through_a_file(state, whole, tmp_path / "checkpoint")  # noqa: PLW2901  it is the same
         again = Run(sizes, samples, resume=state, **options)
         assert again.records == whole.records[state.epoch :], (state.epoch, state.rows)
         assert again.parameters.tobytes() == whole.parameters.tobytes(), (state.epoch, state.rows)
         check_same(again.states[-1], whole.states[-1])
+
+
+def through_a_file(state: TrainingState, run: Run, path: Path) -> TrainingState:
+    history = run.records[: state.epoch]
+    save_state(run.net, state, path, history=history)
+    found = load_state(path)
+    check_same(found.state, state)
+    assert found.history == history
+    assert found.net.settings() == run.net.settings() == load_model(path).settings()
+    np.testing.assert_array_equal(load_model(path).parameters, state.parameters)
+    return found.state
 
 
 def check_same(state: TrainingState, other: TrainingState) -> None:
@@ -105,18 +129,20 @@ def settings(case: device_cases.Case, device: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_every_kind_of_run(monkeypatch: pytest.MonkeyPatch, device: str, case: device_cases.Case) -> None:
+def test_every_kind_of_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, case: device_cases.Case
+) -> None:
     monkeypatch.setattr(captured, "UPDATES", 2)  # two graphs of two batches, and a ragged one
     step = "reference" if device == "cpu" else "captured"
     fast = {"fast": device != "cpu"}
-    check_resumed(case.sizes, samples_for(case), step, **settings(case, device), **fast)
+    check_resumed(tmp_path, case.sizes, samples_for(case), step, **settings(case, device), **fast)
 
 
 @pytest.mark.parametrize(
     "name", ["batches of 1", "batches of 5", "momentum, batches of 2", "weight decay and momentum", "weights"]
 )
-def test_the_deferred_step(name: str) -> None:
-    check_fast(fast_cases.CASES[name], "deferred", "cpu")
+def test_the_deferred_step(tmp_path: Path, name: str) -> None:
+    check_fast(tmp_path, fast_cases.CASES[name], "deferred", "cpu")
 
 
 @pytest.mark.skipif(not compiled.is_installed("scipy"), reason="Numba is not installed (the extra jit)")
@@ -139,31 +165,35 @@ def test_the_deferred_step(name: str) -> None:
         ),
     ],
 )
-def test_the_compiled_steps(monkeypatch: pytest.MonkeyPatch, case: fast_cases.Case, step: str) -> None:
+def test_the_compiled_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: fast_cases.Case, step: str) -> None:
     monkeypatch.setattr(compiled, "SECONDS_TO_GAIN", 0.0)
     monkeypatch.setattr(batches, "BLOCK", 60 * 11)
-    check_fast(case, step, "cpu")
+    check_fast(tmp_path, case, step, "cpu")
 
 
 @pytest.mark.parametrize("name", ["batches of 1", "falling rate", "weights"])
-def test_the_online_step(monkeypatch: pytest.MonkeyPatch, cuda: str, name: str) -> None:
+def test_the_online_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: str, name: str) -> None:
     monkeypatch.setattr(captured, "UPDATES", 2)
     monkeypatch.setattr(online, "BLOCK", 16)
-    check_fast(fast_cases.CASES[name]._replace(weights=name == "weights", batch_size=1), "deferred, captured", cuda)
+    check_fast(
+        tmp_path, fast_cases.CASES[name]._replace(weights=name == "weights", batch_size=1), "deferred, captured", cuda
+    )
 
 
-def check_fast(case: fast_cases.Case, step: str, device: str) -> None:
+def check_fast(tmp_path: Path, case: fast_cases.Case, step: str, device: str) -> None:
     own = {"batch_size": case.batch_size, "optimizer": case.optimizer}
     samples = fast_cases.samples_for(case)
-    check_resumed(case.sizes, samples, step, net=case.net, device=device, **own, **case.options)
+    check_resumed(tmp_path, case.sizes, samples, step, net=case.net, device=device, **own, **case.options)
 
 
 @pytest.mark.parametrize("name", ["adam", "weights", "average", "dropout", "augmentation"])
-def test_rows_that_are_streamed(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_rows_that_are_streamed(
+    tmp_path: Path, fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr(captured, "UPDATES", 2)
     fake_cupy._free = 0
     case = CASES["focal" if name == "weights" else name]
-    check_resumed(case.sizes, samples_for(case), "captured, streamed", **settings(case, "cuda"))
+    check_resumed(tmp_path, case.sizes, samples_for(case), "captured, streamed", **settings(case, "cuda"))
 
 
 def a_state(**options: Any) -> TrainingState:

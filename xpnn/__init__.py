@@ -22,11 +22,13 @@ from xpnn.regularization import Regularization
 from xpnn.samples import Dataset, Samples, standardization_of
 from xpnn.scaling import fold_target_scaling
 from xpnn.state import TrainingState
+from xpnn.state_file import Checkpoint, load_state, save_state
 from xpnn.training import train
 
 __all__ = [
     "MLP",
     "Augmentation",
+    "Checkpoint",
     "DataError",
     "Dataset",
     "Device",
@@ -56,6 +58,7 @@ __all__ = [
     "initializers",
     "load",
     "load_model",
+    "load_state",
     "losses",
     "optimizers",
     "plot_history",
@@ -65,6 +68,7 @@ __all__ = [
     "record_of",
     "recorded",
     "save",
+    "save_state",
     "schedules",
     "standardization_of",
     "to_device",

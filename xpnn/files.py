@@ -10,11 +10,14 @@ from pathlib import Path
 
 from xpnn.errors import XpnnError
 
+DRAFTS = f".{'[0-9a-f]' * 16}.draft"  # their names, as a pattern
+
 
 def write_atomically(path: str | os.PathLike[str], *content: bytes | memoryview) -> None:
     """Write `content` to `path`: the file is written under another name beside it, then renamed over it.
 
     content: the file's bytes, in as many pieces as there are, one after the other.
+    When this returns, the disk has both the content and the name. A process that is killed may leave its draft.
     Where `path` is a symbolic link, the file that it leads to is replaced.
     Raises XpnnError if that can't be done; a file that was there before is then still as it was.
     """
@@ -24,6 +27,26 @@ def write_atomically(path: str | os.PathLike[str], *content: bytes | memoryview)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that the disk has the folder's new names; on Windows it does so by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network disks can't, and then it's theirs
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder, in which none is at work now."""
+    for path in folder.glob(DRAFTS):
+        with suppress(OSError):
+            path.unlink()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from xpnn.epochs import Epoch
 from xpnn.errors import DataError, XpnnError
 from xpnn.errors import Path as PathLike
+from xpnn.files import write_atomically
 
 FILE_NAME = "metrics.jsonl"
 LARGEST = 1e100  # beyond which no number of a run lies that has been recorded
@@ -40,18 +41,31 @@ def recorded(epochs: Iterable[Epoch], path: PathLike) -> Iterator[Epoch]:
 
     Raises XpnnError if the file can't be written.
     """
-    mode = "w"
+    is_first = True
     for epoch in epochs:
-        line = json.dumps(record_of(epoch), allow_nan=False) + "\n"
-        try:
-            with open(path, mode, encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise XpnnError(
-                f"{path}: can't be written ({error.strerror}); make room, or choose another place"
-            ) from error
-        mode = "a"
+        if is_first:
+            write_history([], path)
+        is_first = False
+        add_record(record_of(epoch), path)
         yield epoch
+
+
+def write_history(records: Iterable[Record], path: PathLike) -> None:
+    """Write a file of these records, whole or not at all. Raises XpnnError if it can't be written."""
+    write_atomically(path, "".join(map(_line, records)).encode())
+
+
+def add_record(record: Record, path: PathLike) -> None:
+    """Append a record to the file. Raises XpnnError if it can't be written."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(_line(record))
+    except OSError as error:
+        raise XpnnError(f"{path}: can't be written ({error.strerror}); make room, or choose another place") from error
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record, allow_nan=False) + "\n"
 
 
 def read_history(path: PathLike) -> list[Record]:
@@ -68,7 +82,7 @@ def read_history(path: PathLike) -> list[Record]:
         raise DataError(problem, file) from error
     records = []
     for number, line in enumerate(lines, 1):
-        record = _read_record(line)
+        record = read_record(line)
         if record is not None:
             records.append(record)
         elif number == 1 or number < len(lines) or line.endswith(b"\n"):
@@ -78,7 +92,7 @@ def read_history(path: PathLike) -> list[Record]:
     return records
 
 
-def _read_record(line: bytes) -> Record | None:
+def read_record(line: bytes | str) -> Record | None:
     """The record in a line; None where there is none."""
     try:
         record = json.loads(line)

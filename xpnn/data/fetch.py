@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from xpnn.data.catalogue import CATALOGUE, Entry, File
 from xpnn.data.downloads import Progress, Say, checksum_of, download
 from xpnn.data.places import by_hand, places, present_files
 from xpnn.errors import DataError, XpnnError
 from xpnn.files import write_atomically
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from xpnn.locks import alone_in
 
 ARCHIVE_FOLDER = "emnist"  # beside the folders of the sets that come out of it
 WHOLE, DAMAGED, MISSING, UNPACKED = "whole", "damaged", "missing", "unpacked"
@@ -109,34 +103,15 @@ def _extract(path: Path, files: list[File], target: Path) -> None:
 
 @contextmanager
 def _alone_in(folder: Path, say: Say) -> Iterator[None]:
-    """Make the folder, and keep other processes that download to it waiting. The lock ends with its process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "ab")  # noqa: SIM115  # closed below
-    except OSError as error:
-        raise XpnnError(
-            f"{folder}: can't be written ({error.strerror}); set XPNN_DATA_DIR to a folder that can"
-        ) from error
-    with file:
-        if not _lock(file):
+    """Make the folder, and keep other processes that download to it waiting."""
+    said = False
+
+    def wait() -> None:
+        nonlocal said
+        if not said:
             say(f"another process downloads to {folder}: waiting for it")
-            while not _lock(file):
-                time.sleep(0.1)
+        said = True
+        time.sleep(0.1)
+
+    with alone_in(folder, "set XPNN_DATA_DIR to a folder that can be, on a local disk", wait):
         yield
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Whether the lock is ours now."""
-    try:
-        if sys.platform == "win32":
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError as error:
-        raise XpnnError(
-            f"{file.name}: can't be locked ({error.strerror}); set XPNN_DATA_DIR to a local disk"
-        ) from error
-    return True
