@@ -23,7 +23,7 @@ def devices(as_json: bool) -> None:
         "xpnn": importlib.metadata.version("xpnn"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "cpu": {"name": _processor(), "cores": os.cpu_count(), "blas": _blas()},
+        "cpu": {"name": _processor(), "cores": os.cpu_count(), "blas": blas()},
         "cuda": {"usable": not problem, "problem": problem or None} | ({} if problem else _gpus()),
     }
     if as_json:
@@ -41,7 +41,7 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _blas() -> dict[str, Any]:
+def blas() -> dict[str, Any]:
     """NumPy's BLAS library, and the threads that it may use."""
     from threadpoolctl import threadpool_info
 

@@ -77,6 +77,17 @@ class TrainingProgress:
         self.bar, self.next_look = None, 0.0
 
 
+def in_turn(*callbacks: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """One callback that calls these, but for those that are None."""
+    present = [callback for callback in callbacks if callback is not None]
+
+    def call(progress: Progress) -> None:
+        for callback in present:
+            callback(progress)
+
+    return call
+
+
 def _score(found: Evaluation) -> str:
     """The one number to watch."""
     share = found.exact_match if found.accuracy is None else found.accuracy

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,9 +18,11 @@ from xpnn.data import MOST_CLASSES, read_samples, read_table
 from xpnn.data.catalogue import NAMES
 from xpnn.early_stopping import best_record
 from xpnn.files import check_writable
-from xpnn.history import FILE_NAME, Record
+from xpnn.history import Record
 from xpnn.recipes import Recipe
+from xpnn.runs import RunFolder
 from xpnn.scaling import Standardization
+from xpnn_cli.config import made_of
 from xpnn_cli.options import (
     GroupedCommand,
     GroupedOption,
@@ -30,7 +34,8 @@ from xpnn_cli.options import (
     writable,
 )
 from xpnn_cli.pictures import predictions_picture
-from xpnn_cli.progress import TrainingProgress
+from xpnn_cli.progress import TrainingProgress, in_turn
+from xpnn_cli.runs import Every, Keeper, checked_data, is_finished, opened, run_options
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
@@ -67,12 +72,6 @@ PARTED = 1.1  # times its least value: a validation loss above that has turned
     callback=writable,
     help=f"File for the model; one that is there is replaced.  [default: {MODEL_NAME}, in --run's folder if given]",
 )
-@click.option(
-    "--run",
-    metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=f"Keep each epoch's numbers in {FILE_NAME} there, for `xpnn plot FOLDER`; the model goes there too.",
-)
 @json_option
 @targets_option
 @click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
@@ -107,6 +106,7 @@ PARTED = 1.1  # times its least value: a validation loss above that has turned
     help="Number of classes.  [default: the largest label + 1]",
 )
 @recipe_options
+@run_options
 def train(
     data: str,
     device: str,
@@ -120,6 +120,9 @@ def train(
     seed: int,
     out: Path | None,
     run: Path | None,
+    resume: Path | None,
+    config: Path | None,
+    checkpoint_every: Every | None,
     as_json: bool,
     **changes: Any,
 ) -> None:
@@ -136,9 +139,14 @@ def train(
       xpnn train mnist --recipe seed --limit 1000
       xpnn train houses.csv --targets price
       xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
+      xpnn train --resume runs/first            after Ctrl-C, or a power cut
+      xpnn train --config runs/first/config.toml --run runs/again
     """
+    folder = click.get_current_context().with_resource(opened(run, resume, checkpoint_every))
+    if folder is not None and is_finished(folder, as_json):
+        return
     settings = chosen_recipe(recipe, changes, targets)
-    out = _place_for_the_model(out, run)
+    out = _place_for_the_model(out, folder)
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, targets=targets)
@@ -154,12 +162,16 @@ def train(
         rows = "test" if validation is dataset.test else "validation"
         watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
         samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
+        keeper = None if folder is None else Keeper(folder, settings, net, scaling, checkpoint_every)
         options: dict[str, Any] = {"progress": watch.step_callback, "say": watch.say}
+        apart = None if validation is dataset.test else validation
+        digest = checked_data(folder, resume is not None, dataset.train, apart, dataset.test)
+        if keeper is not None:
+            keeper.begin(settings, len(samples), digest) if resume is None else keeper.go_on()
+            options |= {"progress": in_turn(watch.step_callback, keeper.after_step), "resume": keeper.state}
         epochs = settings.train(net, samples, seed=seed, validation=watched, **options)
-        if run is not None:
-            epochs = xpnn.recorded(epochs, run / FILE_NAME)
         kept = "epoch {}" if settings.patience is None else "the best epoch"
-        records = _run(epochs, watch, net, out, scaling, kept)
+        records = _run(epochs, watch, net, out, scaling, kept, keeper)
     seconds = time.perf_counter() - started
     try:
         into_own_units(net, scaling)
@@ -169,21 +181,21 @@ def train(
     except xpnn.DeviceError as error:
         _keep(error, net, out, scaling, kept.format(len(records)))
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
+    if folder is not None:
+        folder.finish(result | {"model": os.path.abspath(out)})
     if as_json:
         print_json(result)
     else:
         click.echo(_report(net, dataset, result))
 
 
-def _place_for_the_model(out: Path | None, run: Path | None) -> Path:
-    """Where the model goes; the run's folder is made."""
-    if run is not None:
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise xpnn.XpnnError(f"--run {run}: the folder can't be made ({error.strerror}); choose another") from error
+def _place_for_the_model(out: Path | None, folder: RunFolder | None) -> Path:
+    """Where the model goes: where the user says, or said when the run began, or into the run's folder."""
+    if out is None and folder is not None:
+        said = made_of(click.get_current_context()).get("out")
+        out = Path(said) if said is not None and click.get_current_context().params["resume"] else folder.model
     if out is None:
-        out = Path(MODEL_NAME) if run is None else run / MODEL_NAME
+        out = Path(MODEL_NAME)
         check_writable(out)
     return out
 
@@ -233,19 +245,25 @@ def _run(
     out: Path,
     scaling: Standardization | None,
     kept: str,
+    keeper: Keeper | None,
 ) -> list[Record]:
     """All epochs; where they are broken off, what was learnt is saved. kept: which epoch's weights the net has."""
-    records: list[Record] = []
+    records = [] if keeper is None else keeper.history
+    if keeper is not None:
+        keeper.follow(epochs)
 
     def noted() -> Iterator[xpnn.Epoch]:
         for epoch in epochs:
             records.append(xpnn.record_of(epoch))  # before it is shown, which Ctrl-C may break off
+            if keeper is not None:
+                keeper.after_epoch()
             yield epoch
 
     try:
-        watch.show(noted())
+        with nullcontext() if keeper is None else keeper.watching():
+            watch.show(noted())
     except (xpnn.XpnnError, KeyboardInterrupt) as error:
-        if not records:
+        if not records or not (keeper is None or isinstance(error, xpnn.DivergenceError)):  # the run can go on
             raise
         _keep(error, net, out, scaling, kept.format(len(records)))
     return records

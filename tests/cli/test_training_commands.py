@@ -53,6 +53,7 @@ def test_help_groups_the_options_and_shows_every_default(run: Run) -> None:
         "Regularisation",
         "Augmentation",
         "Stopping",
+        "Keeping a run",
     ]
     settings = text[text.index("Network:") :]
     entries = re.split(r"\n  (?=-)", settings)[1:]
@@ -257,12 +258,6 @@ def test_the_report_with_patience_is_of_the_best_epoch(run: Run) -> None:
     assert found["note"] is None
     text = run("train", "--patience", "3", "--epochs", "100").stdout
     assert f"the weights are those of epoch {best + 1}, the best" in text
-
-
-def test_a_wrong_metric_leaves_the_old_history(run: Run) -> None:
-    run("train", "--epochs", "2", "--run", "a")
-    run("train", "--patience", "2", "--metric", "foo", "--run", "a", exit_code=2)
-    assert len(xpnn.read_history("a")) == 2
 
 
 def test_too_few_rows_never_make_the_test_rows_decide(run: Run) -> None:

@@ -1,0 +1,188 @@
+"""Settings in a TOML file: `--config` reads a command's options by their names, and each run writes all of its own.
+
+    data = "mnist"
+    hidden = [300, 100]
+    lr = 0.002
+
+The table [made] of a run's own file says how it came about: versions, data, command. No setting is in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import importlib.metadata
+import io
+import os
+import platform
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import xpnn
+from xpnn.data.catalogue import NAMES
+from xpnn.files import write_atomically
+from xpnn.recipes import Recipe
+from xpnn_cli.augmentation import AUGMENTATION
+from xpnn_cli.devices import blas
+from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
+
+MADE = "made"
+_META = "xpnn_cli.made"  # where Click's context keeps that table
+_NO_SETTINGS = {"config", "resume", "as_json", "help"}
+_PLACES = {"run", "out"}  # a repeat has its own
+_PATHS = {"data", "test_data", "validation_data"}
+
+
+def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Make the file's values those that the command's options have where the user gives none."""
+    if path is None:
+        return None
+    values = _parsed(path)
+    made = values.pop(MADE, {})
+    ctx.meta[_META] = made if isinstance(made, dict) else {}
+    options, text = options_of(ctx.command), path.read_text(encoding="utf-8")
+    ctx.default_map = {}
+    for key, value in values.items():
+        if key not in options:
+            near = key.replace("_", "-")
+            hint = f"is it {near}?" if near in options else f"`xpnn {ctx.command.name} --help` names all"
+            raise _wrong(path, text, key, f"there is no such setting; {hint}")
+        option = options[key]
+        ctx.default_map[str(option.name)] = found = _value_for(option, value, path, text, key)
+        try:
+            option.process_value(ctx, found)
+        except click.BadParameter as error:
+            raise _wrong(path, text, key, error.message) from error
+    return path
+
+
+def made_of(ctx: click.Context) -> dict[str, Any]:
+    """The table [made] of the file that was read; empty where there was none."""
+    found: dict[str, Any] = ctx.meta.get(_META, {})
+    return found
+
+
+def options_of(command: click.Command) -> dict[str, click.Parameter]:
+    """The command's arguments and options by their names in a file: "data", "batch-size"."""
+    return {
+        max(option.opts, key=len).lstrip("-"): option for option in command.params if option.name not in _NO_SETTINGS
+    }
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.UsageError(f"{path}: can't be read ({error.strerror}); check the name") from error
+    except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8
+        raise click.UsageError(f"{path}: this is no TOML ({error}); correct it") from error
+
+
+def _value_for(option: click.Parameter, value: Any, path: Path, text: str, key: str) -> Any:
+    """The value as the option takes it on the command line."""
+    kinds: tuple[type, ...]
+    if getattr(option, "is_flag", False):
+        wanted, kinds = "true or false", (bool,)
+    elif isinstance(option.type, click.types.IntParamType):
+        wanted, kinds = "a whole number", (int,)
+    elif isinstance(option.type, click.types.FloatParamType):
+        wanted, kinds = "a number", (int, float)
+    elif _takes_list(option):
+        wanted, kinds = "a text, or a list of texts or numbers", (str, int, list)
+    elif option.name == "checkpoint_every":
+        wanted, kinds = 'a number of epochs, or a text such as "10m"', (str, int)
+    else:
+        wanted, kinds = "a text in quotes", (str,)
+    if type(value) not in kinds or (isinstance(value, list) and not {*map(type, value)} <= {str, int}):
+        raise _wrong(path, text, key, f"{wanted} is wanted, not {value!r:.60}")
+    return _joined(value) if isinstance(value, list) else str(value) if _takes_list(option) else value
+
+
+def _takes_list(option: click.Parameter) -> bool:
+    return "[," in (option.metavar or "")
+
+
+def _joined(values: list[Any]) -> str:
+    """With commas between, and in quotes what has a comma in it."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+
+
+def _wrong(path: Path, text: str, key: str, problem: str) -> click.UsageError:
+    place = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.]|^[ \t]*\[+{re.escape(key)}", text, re.MULTILINE)
+    line = f", line {text.count(chr(10), 0, place.start()) + 1}" if place else ""
+    return click.UsageError(f"{path}{line}: {key}: {problem}")
+
+
+def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP, made: Mapping[str, Any]) -> None:
+    """Write all settings of the run that the command starts. Raises XpnnError if the file can't be written."""
+    import tomli_w
+
+    given = {**ctx.params, "device": net.device.kind if ctx.params["device"] == "auto" else ctx.params["device"]}
+    values = {key: _resolved(option, given, settings) for key, option in options_of(ctx.command).items()}
+    known = {key: value for key, value in values.items() if value is not None}
+    text = (
+        f"# All settings of a run of xpnn {importlib.metadata.version('xpnn')}. `xpnn train --config` of this file\n"
+        "# repeats it; `xpnn train --resume` of its folder goes on with it.\n\n"
+    )
+    try:
+        content = (text + tomli_w.dumps({**known, MADE: dict(made)})).encode()
+    except UnicodeEncodeError as error:
+        raise xpnn.XpnnError(f"{path}: can't be written: the name of the data is no Unicode; rename it") from error
+    write_atomically(path, content)
+
+
+def _resolved(option: click.Parameter, given: Mapping[str, Any], settings: Recipe) -> Any:
+    """What an option comes to, as TOML has it; None where it must be left out."""
+    name = str(option.name)
+    if name in _PLACES:
+        return None
+    parts = {**dict.fromkeys(PENALTIES, settings.regularization), **dict.fromkeys(AUGMENTATION, settings.augmentation)}
+    part = parts.get(name, settings)
+    is_setting = hasattr(part, name)
+    value = getattr(part, name) if is_setting else given[name]
+    if is_setting and settings.optimizer == LBFGS and name not in WITH_LBFGS:
+        return None
+    if settings.patience is None and name in ("metric", "minimum_change"):
+        return None
+    if isinstance(option.type, click.types.IntParamType) and value is not None:
+        return int(value)
+    if name in _PATHS and value is not None:
+        return value if value in NAMES else os.path.abspath(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, str | float) else str(value)
+
+
+def made_by(net: xpnn.MLP, rows: int, data_sha256: str, out: Path | None) -> dict[str, Any]:
+    """How a run came about; the train step that ran stands in metrics.jsonl, for each epoch."""
+    found = {
+        "command": shlex.join(["xpnn", *sys.argv[1:]]),
+        "started": datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+        **surroundings(net),
+        "python": platform.python_version(),
+        "rows": rows,
+        "data_sha256": data_sha256,
+    }
+    return found if out is None else {**found, "out": os.path.abspath(out)}
+
+
+def surroundings(net: xpnn.MLP) -> dict[str, str]:
+    """What the last bits of a result may depend on, beside settings and data."""
+    library = blas()
+    found = {
+        "xpnn": importlib.metadata.version("xpnn"),
+        "numpy": np.__version__,
+        "blas": f"{library['name']}, threads: {library['threads']}",
+        "device": net.device.kind,
+    }
+    return found if net.device.kind == "cpu" else {**found, "cupy": net.xp.__version__}
