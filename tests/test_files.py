@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xpnn import XpnnError
-from xpnn.files import check_writable, write_atomically
+from xpnn.files import check_writable, make_folder, remove_drafts, write_atomically
 
 
 @pytest.mark.parametrize("name", ["", "/", ".", "a\0b", "no/folder", "n" * 256, "/dev/null"])
@@ -58,3 +58,38 @@ def test_nothing_is_left_of_a_write_that_is_interrupted(tmp_path: Path, monkeypa
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sees to it by itself")
+def test_the_disk_has_the_content_before_the_name_and_the_name_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        is_folder = os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+        seen.append("folder" if is_folder else f"{os.fstat(descriptor).st_size} bytes")
+        sync(descriptor)
+
+    def replaced(*paths: Path) -> None:
+        seen.append("name")
+        replace(*paths)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr("os.replace", replaced)
+    write_atomically(tmp_path / "file", b"12345")
+    assert seen == ["5 bytes", "name", "folder"]
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert seen[3] == "folder"  # which has got "a"
+    assert len(seen) == 5  # and that has got "b"
+
+
+def test_drafts_alone_are_removed(tmp_path: Path) -> None:
+    names = [".0123456789abcdef.draft", ".0123456789abcdeg.draft", "0123456789abcdef.draft", ".draft"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_drafts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+    remove_drafts(tmp_path / "not there")

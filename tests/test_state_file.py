@@ -165,7 +165,7 @@ def test_what_is_no_number_is_kept(tmp_path: Path) -> None:
     """A run that has just diverged, or whose moments overflow, goes on to the same end."""
     net = MLP([2, 2])
     infinite = np.full_like(net.parameters, np.inf)
-    state = TrainingState(0, 0, net.parameters, {"optimizer.velocity": infinite}, rows=3)
+    state = TrainingState(2, 8, net.parameters, {"optimizer.velocity": infinite}, rows=3)
     save_state(net, state, tmp_path / "checkpoint")
     np.testing.assert_array_equal(load_state(tmp_path / "checkpoint").state.vectors["optimizer.velocity"], infinite)
 

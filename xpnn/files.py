@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -30,14 +31,30 @@ def write_atomically(path: str | os.PathLike[str], *content: bytes | memoryview)
         _sync_folder(target.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in; when this returns, the disk has them.
+
+    Raises OSError if that can't be done.
+    """
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """See to it that the disk has the folder's new names; on Windows it does so by itself."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network disks can't, and then it's theirs
-            os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written to, but not read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks can't, and then it's theirs
+            raise
     finally:
         os.close(descriptor)
 

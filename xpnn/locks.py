@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from xpnn.errors import XpnnError
+from xpnn.files import make_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,7 +29,7 @@ def alone_in(folder: Path, remedy: str, taken: Callable[[], None]) -> Iterator[N
     Raises XpnnError if the folder can't be written or locked.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = open(folder / LOCK_NAME, "ab")  # noqa: SIM115  # closed below
     except OSError as error:
         raise XpnnError(f"{folder}: can't be written ({error.strerror}); {remedy}") from error

@@ -28,7 +28,7 @@ import numpy as np
 
 from xpnn.early_stopping import badness
 from xpnn.errors import ModelFileError, XpnnError
-from xpnn.files import remove_drafts, write_atomically
+from xpnn.files import make_folder, remove_drafts, write_atomically
 from xpnn.history import FILE_NAME, Record, add_record, write_history
 from xpnn.locks import alone_in
 from xpnn.network import MLP
@@ -91,7 +91,7 @@ class RunFolder:
         Raises XpnnError if it can't be written; those before it are then as they were.
         """
         try:
-            self.checkpoints.mkdir(exist_ok=True)
+            make_folder(self.checkpoints)
         except OSError as error:
             raise XpnnError(f"{self.checkpoints}: the folder can't be made ({error.strerror}); make room") from error
         path = self.checkpoints / _Name(state.epoch, state.rows).text()

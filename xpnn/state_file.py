@@ -29,7 +29,7 @@ class Checkpoint(NamedTuple):
 
     net:     on the CPU, with the parameters after the last whole epoch.
     state:   of the run.
-    history: the records of its epochs, see `xpnn.record_of`.
+    history: the records of its epochs, where they were given.
     """
 
     net: MLP
@@ -48,6 +48,7 @@ def save_state(
     """Write a checkpoint, whole or not at all.
 
     net:            gives its shape and settings; the parameters are the state's.
+    history:        a record of each whole epoch, see `xpnn.record_of`, or none.
     target_scaling: in which the net is being trained, and which `load_model` then folds into it.
 
     Raises XpnnError if the file can't be written; one that was there before is then untouched.
@@ -74,7 +75,8 @@ def load_state(path: PathLike) -> Checkpoint:
     kept = vectors.pop(KEPT, None)
     try:
         plateau, stopping, history = numbers["plateau"], numbers["stopping"], numbers["history"]
-        if not all(isinstance(record, dict) for record in history) or len(history) != numbers["epoch"]:
+        is_list = isinstance(history, list) and all(isinstance(record, dict) for record in history)
+        if not is_list or len(history) not in (0, numbers["epoch"]):
             raise ValueError("its history is not of its epochs")
         state = TrainingState(
             epoch=_count(numbers["epoch"]),

@@ -84,6 +84,16 @@ def test_stopped_in_an_epoch_and_resumed(
     assert [mine[key] for key in mine.keys() - times] == [other[key] for key in mine.keys() - times]
 
 
+def test_stopped_and_resumed_on_a_cuda_device(run: Run, monkeypatch: pytest.MonkeyPatch, cuda: str) -> None:
+    monkeypatch.setattr(xpnn.get_xp(cuda), "__version__", "14.2.0", raising=False)
+    run("train", "--run", "whole", "--device", cuda, *EVERYTHING, "--epochs", "3", "--hidden", "8")
+    with signalled(4, signal.SIGINT):
+        run("train", "--run", "a", "--device", cuda, *EVERYTHING, "--epochs", "3", "--hidden", "8", exit_code=130)
+    run("train", "--resume", "a")
+    assert kept("a") == kept("whole")
+    assert "captured" in kept("a")[1][-1]["step"]
+
+
 def test_stopped_again_and_again(run: Run) -> None:
     run("train", "--run", "whole", *EVERYTHING)
     stops = 0
