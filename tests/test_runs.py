@@ -145,11 +145,12 @@ def test_there_is_work_as_soon_as_there_is_something_to_lose(folder: RunFolder) 
 def test_results_are_read_back(folder: RunFolder) -> None:
     with folder.alone():
         assert folder.finished() is None
-        folder.finish({"epochs": 3})
-        assert folder.finished() == {"epochs": 3}
-        folder.result.write_text("{")
-        with pytest.raises(XpnnError, match=r"result\.json: can't be read .*; delete it to finish the run again"):
-            folder.finished()
+        folder.finish({"epochs": 3, "model": "m"})
+        assert folder.finished() == {"epochs": 3, "model": "m"}
+        for text in ("{", "{}", "[]", "7", "[" * 100_000):
+            folder.result.write_text(text)
+            with pytest.raises(XpnnError, match=r"result\.json: can't be read .*; delete it to finish the run again"):
+                folder.finished()
 
 
 def test_the_datas_hash_is_of_each_number(monkeypatch: pytest.MonkeyPatch) -> None:

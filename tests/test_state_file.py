@@ -118,6 +118,7 @@ def test_a_file_edited_like_that_is_read(path: Path) -> None:
         replaced(history=None),
         replaced(history=[1]),
         replaced(history={}),
+        replaced(history={"a": 1}),
         replaced(sums=None),
         replaced(sums=["1", 2]),
         replaced(sums=["one", 2, 3]),
@@ -148,6 +149,14 @@ def test_a_vector_that_is_not_the_nets_is_refused(path: Path, change: dict[str, 
         load_state(path)
 
 
+def test_a_checksum_that_is_no_text(path: Path) -> None:
+    content = path.read_bytes()
+    start = content.index(b'"sha256":"') + 10
+    path.write_bytes(content[:start] + b"\\ud800" + content[start + 6 :])
+    with pytest.raises(ModelFileError, match="the checksum that it was written with"):
+        load_state(path)
+
+
 def test_a_checkpoint_without_its_checksum_is_damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"sha255"', 1))
     for load in (load_state, load_model):
@@ -168,6 +177,22 @@ def test_what_is_no_number_is_kept(tmp_path: Path) -> None:
     state = TrainingState(2, 8, net.parameters, {"optimizer.velocity": infinite}, rows=3)
     save_state(net, state, tmp_path / "checkpoint")
     np.testing.assert_array_equal(load_state(tmp_path / "checkpoint").state.vectors["optimizer.velocity"], infinite)
+
+
+def test_the_net_of_a_checkpoint_may_go_on_itself(path: Path) -> None:
+    found, other = load_state(path), MLP([4, 5, 3])
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 10, "average_decay": 0.9, "validation": (X, T)}
+    for net in (found.net, other):
+        epochs = train(net, (X, T), plateau=ReduceOnPlateau(), resume=found.state, progress=stopped, **options)
+        with pytest.raises(KeyboardInterrupt):
+            next(epochs)
+        np.testing.assert_array_equal(net.parameters, load_model(path).parameters)  # as the epoch began
+        list(train(net, (X, T), plateau=ReduceOnPlateau(), resume=found.state, **options))
+    np.testing.assert_array_equal(found.net.parameters, other.parameters)
+
+
+def stopped(_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_as_a_model_it_answers_in_the_targets_own_units(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class Training(Iterator[Epoch]):
         net, plateau = self.net, self.plan.plateau
         self.epoch, self.updates, self.rows = state.epoch, state.updates, state.rows
         with net.device.active():
-            self.before = net.xp.asarray(state.parameters)
+            self.before = net.xp.asarray(state.parameters).copy()  # they may be the net's own
             for name, vector in self.step.vectors().items():
                 vector[...] = net.xp.asarray(state.vector(name))
             if state.epoch and not state.rows:

@@ -125,10 +125,12 @@ class RunFolder:
     def finished(self) -> dict[str, Any] | None:
         """The result of a finished run, else None. Raises XpnnError if it can't be read."""
         try:
-            found: dict[str, Any] = json.loads(self.result.read_bytes())
+            found = json.loads(self.result.read_bytes())
+            if not isinstance(found, dict) or not {"epochs", "model"} <= found.keys():
+                raise ValueError("it is no result")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise XpnnError(f"{self.result}: can't be read ({error}); delete it to finish the run again") from error
         return found
 

@@ -123,7 +123,9 @@ def read_tensors(path: PathLike) -> Tensors:
     metadata = header.pop("__metadata__", None)
     metadata = metadata if isinstance(metadata, dict) else {}
     checksum = metadata.get(CHECKSUM)
-    if checksum is not None and checksum != _checksum(text.replace(str(checksum).encode(), _BLANK.encode(), 1), body):
+    if checksum is not None and checksum != _checksum(
+        text.replace(str(checksum).encode(errors="replace"), _BLANK.encode(), 1), body
+    ):
         raise damaged(path, "it doesn't have the checksum that it was written with")
     return Tensors(Path(path), metadata, header, body)
 

@@ -81,7 +81,7 @@ def load_state(path: PathLike) -> Checkpoint:
         state = TrainingState(
             epoch=_count(numbers["epoch"]),
             updates=_count(numbers["updates"]),
-            parameters=net.parameters,
+            parameters=net.parameters.copy(),  # the net may be trained on
             vectors={name.removeprefix(_PREFIX): vector for name, vector in vectors.items()},
             rows=_count(numbers["rows"]),
             sums=_sums(*numbers["sums"]),
@@ -101,7 +101,7 @@ def _numbers(state: TrainingState) -> dict[str, Any]:
         "updates": state.updates,
         "rows": state.rows,
         "sums": [sums.loss.hex(), sums.hits, sums.finite_updates],
-        "plateau": plateau and [plateau.current.hex(), float(plateau.best).hex(), plateau.waited],
+        "plateau": plateau and [float(plateau.current).hex(), float(plateau.best).hex(), plateau.waited],
         "stopping": stopping and [float(stopping.best).hex(), stopping.waited],
     }
 

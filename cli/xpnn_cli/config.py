@@ -45,10 +45,10 @@ def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | Non
     """Make the file's values those that the command's options have where the user gives none."""
     if path is None:
         return None
-    values = _parsed(path)
+    values, text = _parsed(path)
     made = values.pop(MADE, {})
     ctx.meta[_META] = made if isinstance(made, dict) else {}
-    options, text = options_of(ctx.command), path.read_text(encoding="utf-8")
+    options = options_of(ctx.command)
     ctx.default_map = {}
     for key, value in values.items():
         if key not in options:
@@ -77,9 +77,11 @@ def options_of(command: click.Command) -> dict[str, click.Parameter]:
     }
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path) -> tuple[dict[str, Any], str]:
+    """What is in the file, and its text."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
     except OSError as error:
         raise click.UsageError(f"{path}: can't be read ({error.strerror}); check the name") from error
     except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8

@@ -192,8 +192,9 @@ def train(
 def _place_for_the_model(out: Path | None, folder: RunFolder | None) -> Path:
     """Where the model goes: where the user says, or said when the run began, or into the run's folder."""
     if out is None and folder is not None:
-        said = made_of(click.get_current_context()).get("out")
-        out = Path(said) if said is not None and click.get_current_context().params["resume"] else folder.model
+        ctx = click.get_current_context()
+        said = made_of(ctx).get("out")
+        out = Path(said) if isinstance(said, str) and ctx.params["resume"] else folder.model
     if out is None:
         out = Path(MODEL_NAME)
         check_writable(out)
