@@ -31,6 +31,7 @@ NETS: list[dict[str, Any]] = [
         "standardization": ([0.1, 1e9, -3, 0, 1 / 3], [1e-9, 2.5, 1, 1e300, 0.7]),
         "columns": ["a", "b, c", "é", "'\"", "5"],
     },
+    {"sizes": [5, 2], "columns": [*"abcde"], "label_column": "sort, and 'kind'"},
 ]
 
 
@@ -50,11 +51,11 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path, device: str, options: dict[st
 
 def test_files_from_before_there_were_tables_are_read(tmp_path: Path) -> None:
     save(MLP([5, 3]), tmp_path / "model")
-    old = with_network(standardization=None, columns=None)((tmp_path / "model").read_bytes())
-    assert b"columns" not in old
+    old = with_network(standardization=None, columns=None, label_column=None)((tmp_path / "model").read_bytes())
+    assert b"column" not in old
     (tmp_path / "model").write_bytes(old)
     net = load_model(tmp_path / "model")
-    assert (net.standardization, net.columns) == (None, None)
+    assert (net.standardization, net.columns, net.label_column) == (None, None, None)
 
 
 def test_a_hundred_thousand_columns_can_be_read_back(tmp_path: Path) -> None:
@@ -163,6 +164,10 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "columns too few": (with_network(columns=["a"]), "5 inputs but 1 columns"),
     "column that moves the cursor": (with_network(columns=[*"abcd", "\x1b[2J"]), "columns must be printable"),
     "columns a number": (with_network(columns=7), "damaged"),
+    "label column of no table": (
+        with_network(label_column="kind"),
+        "label_column must be one more column of the net's",
+    ),
     "dtype of nothing": (with_network(dtype=","), "damaged"),
     "dtype a list": (with_network(dtype=["float32"]), "damaged"),
     "scaling text": (with_network(scaling=["a", "b"]), "damaged"),

@@ -59,6 +59,8 @@ class MLP:
     standardization: (means, deviations), n_in numbers each: for a net of real numbers, which then uses
                   (value - mean) / deviation (see `xpnn.samples.standardization_of`). Pixels are not touched.
     columns:      names of the inputs, printable, by which they are found in a table; None: they have none.
+    label_column: name of the table's column with the classes, where the net tells classes apart; None: the labels are
+                  names of columns of values.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -81,6 +83,7 @@ class MLP:
         labels: Sequence[str] | None = None,
         standardization: tuple[Iterable[float], Iterable[float]] | None = None,
         columns: Sequence[str] | None = None,
+        label_column: str | None = None,
         device: str | Device = "cpu",
         dtype: str = "float32",
         seed: int = 0,
@@ -112,6 +115,7 @@ class MLP:
         if self.columns is not None:
             _check_names("columns", self.columns, "inputs", self.sizes[0])
             _check_different(columns=self.columns, labels=tuple(map(str, labels or ())))
+        self.label_column = None if label_column is None else _checked_label_column(str(label_column), self.columns)
         self.device = Device.named(device)
         count = parameter_count(self.sizes, bias)
         if count >= MOST_PARAMETERS:
@@ -159,7 +163,7 @@ class MLP:
     def settings(self) -> dict[str, Any]:
         """The arguments that make a net of this kind: MLP(**net.settings()) has its shape, not its weights."""
         names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels")
-        return {name: getattr(self, name) for name in (*names, "standardization", "columns", "dtype")}
+        return {name: getattr(self, name) for name in (*names, "standardization", "columns", "label_column", "dtype")}
 
     def to(self, device: str | Device) -> MLP:
         """A copy of the net on another device."""
@@ -343,6 +347,14 @@ def _check_different(**lists: tuple[str, ...]) -> None:
     for what, names in lists.items():
         if len(set(names)) < len(names):
             raise ValueError(f"the {what} of a table must be different names, not {names}")
+
+
+def _checked_label_column(name: str, columns: tuple[str, ...] | None) -> str:
+    if not name.isprintable() or columns is None or name in columns:
+        raise ValueError(
+            f"label_column must be one more column of the net's table, with a printable name, not {name!r}"
+        )
+    return name
 
 
 def _check_choice(what: str, name: str, choices: Any) -> None:

@@ -177,6 +177,7 @@ class Dataset:
     labels:      the names of the classes or targets, as many as there are.
     image_shape: (height, width) where a row is a picture.
     columns:     names of the input columns of a table, as many as a row has inputs.
+    label_column: the column that the labels are from, in a table, or where the user named it.
     """
 
     name: str
@@ -186,3 +187,4 @@ class Dataset:
     labels: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
     columns: tuple[str, ...] | None = None
+    label_column: str | None = None

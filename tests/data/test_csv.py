@@ -90,7 +90,7 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
             b"5,12.5\n",
             1,
             2,
-            f"found '12.5', expected a pixel, {NUMBER}; or is this a table? Then name its targets (xpnn tr",
+            f"found '12.5', expected a pixel, {NUMBER}; or is this a table? Then name its --label-column or --ta",
         ),
         (b"5,1_0\n", 1, 2, "found '1_0'"),
         ("5,٣\n".encode(), 1, 2, "found '٣'"),

@@ -246,15 +246,18 @@ def test_test_datas_columns_are_found_by_name(path: Path, tmp_path: Path) -> Non
 
 
 def test_targets_are_for_tables(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="digits has no columns with names: targets are columns of a CSV file"):
+    with pytest.raises(ValueError, match="digits has no columns with names: targets are columns of a CSV, Parquet"):
         load("digits", targets=("price",))
     np.savez(tmp_path / "data.npz", x=np.zeros((2, 3)), y=np.zeros(2, dtype=int))
     with pytest.raises(
-        DataError, match=r"data.npz: targets need a CSV file with column names, and this is none \(npz\)"
+        DataError, match=r"data.npz: a CSV, Parquet or Arrow file with column names is needed, and this is none \(npz\)"
     ):
         load(tmp_path / "data.npz", targets=("price",))
     with pytest.raises(
-        DataError, match=re.escape(f"{tmp_path}: targets need a CSV file with column names, and this is none (folder)")
+        DataError,
+        match=re.escape(
+            f"{tmp_path}: a CSV, Parquet or Arrow file with column names is needed, and this is none (folder)"
+        ),
     ):
         load(tmp_path, targets=("price",))
     with pytest.raises(DataError, match="nowhere.csv: no such file"):

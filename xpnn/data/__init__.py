@@ -1,24 +1,30 @@
-"""Data sets from files: CSV, IDX, NPZ and pictures, plain or packed, told apart by their content.
+"""Data sets from files: CSV, IDX, NPZ, Parquet, Arrow and pictures, packed or not, told apart by their content.
 
-A CSV file holds labels and pixels, or is a table with named columns: then its targets are named.
+A CSV, Parquet or Arrow file holds labels and pixels, or is a table of real numbers with named columns.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from xpnn.data.catalogue import NAMES
+from xpnn.data.columnar import read_columns
 from xpnn.data.csv import column_names, line_of_row, read_csv
-from xpnn.data.files import check_limit, first_bytes
-from xpnn.data.idx import is_idx, read_idx
-from xpnn.data.images import is_image, read_digits, read_image
-from xpnn.data.named import Parts, read_mnist, read_named
-from xpnn.data.npz import ZIP_MAGICS, read_npz
-from xpnn.data.table import check_targets, read_table
+from xpnn.data.files import check_limit
+from xpnn.data.folders import read_folder, read_zip
+from xpnn.data.formats import file_format
+from xpnn.data.idx import read_idx
+from xpnn.data.images import read_digits, read_image
+from xpnn.data.labelled import read_labelled, square
+from xpnn.data.named import is_mnist, read_mnist, read_named
+from xpnn.data.npz import read_npz
+from xpnn.data.parts import MOST_CLASSES, Parts, by_names, check_are_classes, parts_of
+from xpnn.data.table import check_targets
+from xpnn.data.values import TABLES, columns_called, read_table, wrong_value
 from xpnn.errors import DataError, Path
 from xpnn.samples import Dataset, Samples
 
@@ -29,16 +35,19 @@ __all__ = [
     "column_names",
     "file_format",
     "load",
+    "read_columns",
     "read_csv",
     "read_digits",
+    "read_folder",
     "read_idx",
     "read_image",
+    "read_labelled",
     "read_npz",
     "read_samples",
     "read_table",
+    "read_zip",
+    "wrong_value",
 ]
-
-MOST_CLASSES = 1 << 16  # each has a name, and a row and a column in the confusion matrix
 
 
 def load(
@@ -48,38 +57,66 @@ def load(
     limit: int | None = None,
     classes: int | None = None,
     targets: Sequence[str] | None = None,
+    label_column: str | None = None,
 ) -> Dataset:
-    """Load a data set to train on, by name or from a file.
+    """Load a data set to train on, by name or from a file (docs/data.md shows each format).
 
     source:    the name of a data set ("digits", which comes with xpnn, or another of `xpnn data list`, looked for in
-               $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX or NPZ
-               file, or a folder of four files named as MNIST's. A name wins over a file of that name: for the file
-               write "./mnist".
+               $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX, NPZ,
+               Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder of four
+               files named as MNIST's. A name wins over a file of that name: for the file write "./mnist".
     test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
-    classes:   the number of classes; if None, as many as the named data set has, else the largest label and one more.
+    classes:   the number of classes; if None, as many as have a name, else the largest label and one more.
 
-    targets:   names of the columns to predict: `source` is then a table, a CSV file with column names in its first
-               line (see `read_table`), and so is `test_data`, whose columns are found by their names.
+    targets:   names of the columns to predict, real numbers: `source` is then a table, a CSV, Parquet or Arrow file
+               (see `read_table`), and so is `test_data`, whose columns are found by their names.
+    label_column: name of the column that holds the labels, or its number, from "1", or from "-1" for the last one; for
+               CSV, Parquet and Arrow. If None, it is the first column of a CSV file, and in the others the one called
+               label or the like. All other columns are inputs. With a label column that is named, or in Parquet,
+               inputs that are no pixels are real numbers with names, `Dataset.columns`: a net for them takes these, and
+               `standardization_of` their values. Labels that are words, or numbers without a 0, are names: the classes
+               are numbered in their order, and `test_data`'s are found by their names.
 
     Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1,
-    `classes` is not from 2 to 65,536, or `targets` can't be meant.
+    `classes` is not from 2 to 65,536, or `targets` or `label_column` can't be meant.
     """
     check_limit(limit)
     if targets is not None:
+        if label_column is not None:
+            raise ValueError("targets and label_column both name what is to be predicted: give one of them")
         return _load_table(source, test_data, limit, classes, targets)
     if classes is not None and not 2 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
-    train, test, image_shape, names = _read(source, limit)
-    if test_data is not None:
-        test = read_samples(test_data)
-    parts = [("training", source, train)]
+    found = _read(source, limit, label_column=label_column, classes=classes)
+    if found.label_column is not None and classes is None and limit is None:
+        check_are_classes(found, source)
+    test = found.test if test_data is None else _read_test(test_data, found, label_column)
+    parts = [("training", source, found.train)]
     if test is not None:
-        _check_alike(train, source, test, test_data or source)
+        _check_alike(found.train, source, test, test_data or source)
         parts.append(("test", test_data or source, test))
-    count = _count_classes(parts, classes or len(names) or None, limit)
-    labels = (*names, *map(str, range(len(names), count)))[:count]
-    return Dataset(os.fspath(source), train, test, count, labels, image_shape)
+    if len(found.labels) == 1 and classes is None:
+        raise DataError(f"all rows are of the class {found.labels[0]!r}, but at least two are needed", source)
+    count = _count_classes(parts, classes or len(found.labels) or None, limit)
+    labels = (*found.labels, *map(str, range(len(found.labels), count)))[:count]
+    label = label_column if found.columns is None else found.label_column
+    return Dataset(os.fspath(source), found.train, test, count, labels, found.image_shape, found.columns, label)
+
+
+def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
+    """The rows to test on, with the labels of the training rows `train`."""
+    found = _read(
+        path,
+        label_column=label_column or (None if train.columns is None else train.label_column),
+        columns=train.columns,
+        pixels=train.columns is None,
+        classes=None if train.labels else MOST_CLASSES,
+    )
+    test = found.train if found.test is None else found.test
+    if not found.numbered and not train.labels:
+        raise DataError(f"its classes have names, such as {found.labels[0]!r}, but the training data's numbers", path)
+    return by_names(test, found, train.labels, path) if train.labels else test
 
 
 def _load_table(
@@ -90,67 +127,94 @@ def _load_table(
     if classes is not None:
         raise ValueError("classes are for labels: leave them out where targets are named")
     if source in NAMES:
-        raise ValueError(f"{source} has no columns with names: targets are columns of a CSV file")
-    for path in (source, *([] if test_data is None else [test_data])):
-        if file_format(path) != "csv":
-            raise DataError(f"targets need a CSV file with column names, and this is none ({file_format(path)})", path)
+        raise ValueError(f"{source} has no columns with names: targets are columns of a CSV, Parquet or Arrow file")
+    targets = columns_called(source, targets)
     train, columns = read_table(source, targets, limit)
     test = None if test_data is None else read_table(test_data, targets, columns=columns)[0]
-    return Dataset(os.fspath(source), train, test, len(targets), tuple(targets), columns=columns)
+    return Dataset(os.fspath(source), train, test, len(targets), targets, columns=columns)
 
 
-def read_samples(path: Path, *, limit: int | None = None, labelled: bool = True, classes: int | None = None) -> Samples:
+def read_samples(
+    path: Path,
+    *,
+    limit: int | None = None,
+    labelled: bool = True,
+    classes: int | None = None,
+    labels: Sequence[str] | None = None,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Samples:
     """Read the rows of one source, to test on or to query: its test rows, where it tells test from training.
 
     path:     a name or a file, as for `load`.
     limit:    read the first rows only, as many as this.
     labelled: labels are there; if False, every column of a CSV file is a pixel, and the targets are None.
     classes:  how many classes the labels may be of; if None, any number.
+    labels:   the classes' names, a net's `labels`: what a file calls a class gets the number that it has here.
+    label_column: name or number of the column with the labels, as for `load`.
+    columns:  names of the input columns, a net's `columns`: the file is a table that has these. If None, it must hold
+              pixels, or floats that a net takes as they are.
 
     Raises DataError if the file is missing or damaged, or a label out of range; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    train, test, *_ = _read(path, limit, labelled)
-    samples = train if test is None else test.take(slice(limit))
+    if labels is not None:
+        classes = len(labels)
+    found = _read(path, limit, labelled, label_column, columns, pixels=columns is None, classes=classes)
+    samples = found.train if found.test is None else found.test.take(slice(limit))
     if not labelled:
         return Samples(samples.inputs)
+    if labels is not None:
+        samples = by_names(samples, found, labels, path)
     if classes is not None:
         _count_classes([("test", path, samples)], classes)
     return samples
 
 
-def _read(path: Path, limit: int | None, labelled: bool = True) -> Parts:
+def _read(
+    path: Path,
+    limit: int | None = None,
+    labelled: bool = True,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    pixels: bool = False,
+    classes: int | None = None,
+) -> Parts:
     if path in NAMES:
+        if label_column is not None or columns is not None:
+            raise ValueError(f"{path} has no columns with names: leave the label column out")
         return read_named(str(path), limit)
     if not os.path.exists(path):
         raise DataError(f"no such file; the data sets known by name are {', '.join(NAMES[:-1])} and {NAMES[-1]}", path)
-    match file_format(path):
+    form = file_format(path)
+    options: dict[str, Any] = {"limit": limit, "labelled": labelled}
+    if label_column is None and columns is None and form != "arrow":
+        return _read_rows(path, form, options)
+    if form not in TABLES:
+        problem = f"a CSV, Parquet or Arrow file is needed to find columns by name, and this is none ({form})"
+        raise DataError(problem, path)
+    read = read_columns if form == "arrow" else read_labelled
+    return parts_of(read(path, label_column, **options, columns=columns, pixels=pixels), classes)
+
+
+def _read_rows(path: Path, form: str, options: dict[str, Any]) -> Parts:
+    """The rows of a file or a folder whose format says where the labels are."""
+    match form:
         case "folder":
-            return read_mnist(path, limit)
+            return read_mnist(path, options["limit"]) if is_mnist(path) else read_folder(path, **options)
         case "picture":
             raise DataError("this is a picture, not a data set: pictures are for `xpnn query`", path)
+        case "zip":
+            return read_zip(path, **options)
         case "npz":
-            return Parts(*read_npz(path, limit=limit, labelled=labelled))
+            return Parts(*read_npz(path, **options))
         case "idx":
-            samples, image_shape = read_idx(path, limit=limit, labelled=labelled)
+            samples, image_shape = read_idx(path, **options)
             return Parts(samples, None, image_shape)
         case _:
-            samples = read_csv(path, limit=limit, labelled=labelled)
-            return Parts(samples, None, _square(samples.inputs.shape[1]))
-
-
-def file_format(path: Path) -> str:
-    """Which format the content has: folder, picture, npz, idx or csv; what is none of the others is taken for CSV."""
-    if os.path.isdir(path):
-        return "folder"
-    head = first_bytes(path, 12)
-    formats = {"picture": is_image(head), "npz": head.startswith(ZIP_MAGICS), "idx": is_idx(head), "csv": True}
-    return next(name for name, fits in formats.items() if fits)
-
-
-def _square(pixels: int) -> tuple[int, int] | None:
-    side = math.isqrt(pixels)
-    return (side, side) if side * side == pixels else None
+            samples = read_csv(path, **options)
+            return Parts(samples, None, square(samples.inputs.shape[1]))
 
 
 def _check_alike(train: Samples, source: Path, test: Samples, test_data: Path) -> None:

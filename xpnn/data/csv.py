@@ -153,6 +153,8 @@ def _wrong_field(fields: list[str], index: int, labelled: bool, path: Path, line
     problem = f"found {shown(field) if field else 'an empty field'}, expected a {meaning}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
     if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
-        problem += "; or is this a table? Then name its targets (xpnn train --targets)"
+        problem += "; or is this a table? Then name its --label-column or --targets"
+    elif meaning == "label":
+        problem += "; if labels are words, name their --label-column"
     separator = wrong_separator(field) if len(fields) == 1 else None
     return DataError(separator or problem, path, line=line, column=index + 1)

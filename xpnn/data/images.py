@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import operator
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,16 +101,31 @@ def _all_in_one(parts: list[Part]) -> list[Part]:
 
 def _read_grey(path: Path) -> tuple[NDArray[np.float32], float]:
     """The brightness, (height, width) from 0 to 255, within WORKING_SIZE; and the file's pixels for each of these."""
+    with opened(path) as file, opened_picture(file, path) as image:
+        longest = max(image.size)
+        grey = to_grey(image)
+        grey.thumbnail(WORKING_SIZE if grey.height > grey.width else WORKING_SIZE[::-1])
+        return np.asarray(grey).astype(np.float32), longest / max(grey.size)
+
+
+@contextmanager
+def opened_picture(file: BinaryIO, path: Path | None = None) -> Iterator[Image.Image]:
+    """The picture in a file; what goes wrong inside the with block is a DataError that names it.
+
+    Its size is known; its pixels are decoded where they are used.
+    """
     try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise DataError("reading pictures needs Pillow: pip install pillow", path) from error
-    with opened(path) as file, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file, formats=FORMATS) as image:
-                return _to_grey(ImageOps.exif_transpose(image))
+                yield image
+        except DataError:
+            raise
         except UnidentifiedImageError as error:
             raise DataError(f"not a picture that can be read ({', '.join(FORMATS)})", path) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -118,18 +134,18 @@ def _read_grey(path: Path) -> tuple[NDArray[np.float32], float]:
             raise DataError(f"damaged picture ({error})", path) from error
 
 
-def _to_grey(image: Image.Image) -> tuple[NDArray[np.float32], float]:
-    from PIL import Image
+def to_grey(image: Image.Image) -> Image.Image:
+    """The brightness, 0 to 255, upright: whole numbers, but of pictures with 16 bits a pixel floats."""
+    from PIL import Image, ImageOps
 
-    longest = max(image.size)
+    image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
+    if image.mode == "L":
+        return image
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would cut off at 255
-        image = Image.fromarray(np.asarray(image).astype(np.float32) / 257)
-    else:
-        image = image.convert("RGB").convert("L")
-    image.thumbnail(WORKING_SIZE if image.height > image.width else WORKING_SIZE[::-1])
-    return np.asarray(image).astype(np.float32), longest / max(image.size)
+        return Image.fromarray(np.asarray(image).astype(np.float32) / 257)
+    return image.convert("RGB").convert("L")
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

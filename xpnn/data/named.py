@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from xpnn.data.catalogue import CATALOGUE
 from xpnn.data.idx import read_idx
 from xpnn.data.npz import read_npz
+from xpnn.data.parts import Parts
 from xpnn.data.places import find, present_files
 from xpnn.data.usps import IMAGE_SHAPE, read_usps
 from xpnn.errors import DataError
 from xpnn.errors import Path as AnyPath
 from xpnn.samples import Samples
-
-
-class Parts(NamedTuple):
-    """What a source of data holds: training samples, test samples if it has any, (height, width) of pictures.
-
-    labels: the classes' names, where they have any.
-    """
-
-    train: Samples
-    test: Samples | None
-    image_shape: tuple[int, int] | None
-    labels: tuple[str, ...] = ()
 
 
 def read_named(name: str, limit: int | None = None) -> Parts:
@@ -46,6 +34,11 @@ def read_named(name: str, limit: int | None = None) -> Parts:
     if name == "emnist-letters":
         train, test = _from_zero(train, paths[2]), _from_zero(test, paths[3])
     return Parts(train, test, image_shape, labels)
+
+
+def is_mnist(folder: AnyPath) -> bool:
+    """Whether any of MNIST's four files is in the folder."""
+    return bool(present_files(Path(folder), CATALOGUE["mnist"]))
 
 
 def read_mnist(folder: AnyPath, limit: int | None = None) -> Parts:

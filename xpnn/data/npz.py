@@ -100,9 +100,16 @@ def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]
         row = int(np.argwhere(~fits)[0, 0])
         fault = "too large (beyond 3.4e38)" if np.isfinite(inputs[row]).all() else "not finite (nan or inf)"
         raise DataError(f"{name} has a value that is {fault} in row {row}, counted from 0", path)
-    if inputs.min() >= 0 and BRIGHT <= inputs.max() <= 255 and np.array_equal(inputs, np.rint(inputs)):
+    if hold_pixels(inputs):
         return inputs.astype(np.uint8)
     return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False)
+
+
+def hold_pixels(values: NDArray[Any]) -> bool:
+    """Whether these are whole numbers from 0 to 255, and some of them BRIGHT: pixels, whatever they are stored as."""
+    if values.min() < 0 or not BRIGHT <= values.max() <= 255:
+        return False
+    return values.dtype.kind in "iu" or np.array_equal(values, np.rint(values))
 
 
 def _checked_labels(labels: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import re
 import sys
 import warnings
 from array import array
@@ -17,6 +18,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnn.data.csv import column_names
 from xpnn.data.files import Fingerprint, check_limit, shown
 from xpnn.data.lines import count_columns, is_number, read_lines, wrong_separator
 from xpnn.data.twins import read_once
@@ -26,6 +28,8 @@ from xpnn.samples import Samples
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 SHOWN_NAMES = 20
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
+WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
+FEWEST_COUNTED = 3  # columns that are called 0, 1, 2 beside one with a name
 
 
 def read_table(
@@ -42,6 +46,8 @@ def read_table(
     columns: names of the input columns; None: all that are no targets, in the file's order. Columns that are neither
              inputs nor targets are not read, and may hold anything.
 
+    Where there is no line of names, the columns are called by their numbers: "1", "2", and so on (see `columns_of`).
+
     Returns inputs (n, columns) float64 with targets (n, targets) float64, or None, each in the order of their names,
     and the names of the input columns.
     Raises DataError naming line, column and the column's name for what can't be read, and for names that aren't there;
@@ -49,15 +55,15 @@ def read_table(
     """
     check_limit(limit)
     check_targets(targets)
-    names, line = _read_names(path)
     asked = tuple(targets or ())
+    names, line, above = columns_of(path, (*asked, *(columns or ())))
     inputs = tuple(name for name in names if name not in asked) if columns is None else tuple(columns)
-    _check_names((*inputs, *asked), names, path, line)
+    check_names((*inputs, *asked), names, path, line)
     if not inputs:
         raise DataError("every column is a target: at least one must be an input", path, line=line)
     places = [names.index(name) for name in (*inputs, *asked)]
-    parse = partial(_parse, path, names, places, limit)
-    reader = f"{READER}: {places} of {len(names)}"
+    parse = partial(_parse, path, names, places, limit, above)
+    reader = f"{READER}: {places} of {len(names)} below {above}"
     table = read_once(path, reader, np.float64, parse) if limit is None else parse()
     values = None if targets is None else np.ascontiguousarray(table[:, len(inputs) :])
     return Samples(np.ascontiguousarray(table[:, : len(inputs)]), values), inputs
@@ -71,22 +77,58 @@ def check_targets(targets: Sequence[str] | None) -> None:
 
 def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
     """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
-    names, _ = _read_names(path)
-    number, _ = next(itertools.islice(read_lines(path), row + 1, None))
+    names, _, above = columns_of(path, (name,))
+    number, _ = next(itertools.islice(read_lines(path), row + above, None))
     return DataError(f"{shown(name)} {problem}", path, line=number, column=names.index(name) + 1)
 
 
-def _read_names(path: Path) -> tuple[list[str], int]:
-    """The column names, and the number of their line."""
+def columns_of(path: Path, asked: Sequence[str] = ()) -> tuple[list[str], int, int]:
+    """The column names; the number of the first line; and how many lines of names stand above the data, 1 or 0.
+
+    asked: columns that are asked for. Where they are all numbers of columns and the first line is a row of data, there
+    are no names, and each column is called by its number, from 1.
+    """
     number, line = next(read_lines(path), (0, ""))
     if not number:
         raise DataError("the file is empty", path)
-    names = _split(line, path, number)
+    names = split_line(line, path, number)
+    above = bool(column_names(path))
+    if (
+        asked
+        and all(WHOLE.fullmatch(name) and 0 < abs(int(name)) <= len(names) for name in asked)
+        and not (above or _counts(names))
+    ):
+        return [str(place) for place in range(1, len(names) + 1)], number, 0
     if len(names) == 1 and (problem := wrong_separator(line)):
         raise DataError(problem, path, line=number)
-    if all(map(is_number, names)):
+    if all(map(is_number, names)) and not above:
         problem = "there are no column names: write a line of names above the numbers, such as area,rooms,price"
         raise DataError(problem, path, line=number)
+    _check_line_of_names(names, path, number)
+    return names, number, 1
+
+
+def column_called(asked: str, names: Sequence[str]) -> str:
+    """The column that is asked for by its name, or by its number: from 1, or from -1 for the last one backwards.
+
+    What is neither comes back as it is.
+    """
+    number = int(asked) if asked not in names and WHOLE.fullmatch(asked) else 0
+    if 0 < number <= len(names):
+        return names[number - 1]
+    return names[number] if 0 > number >= -len(names) else asked
+
+
+def _counts(fields: list[str]) -> bool:
+    """Whether a first line that may be data holds names: some words, and numbers that count their columns."""
+    numbers = [(place, field) for place, field in enumerate(fields) if is_number(field)]
+    if not len(fields) > len(numbers) >= FEWEST_COUNTED:
+        return False
+    return any(all(field == str(place + first) for place, field in numbers) for first in (0, 1))
+
+
+def _check_line_of_names(names: list[str], path: Path, number: int) -> None:
+    """Raise DataError unless each column has a name of its own that can be shown."""
     for index, name in enumerate(names):
         if not name:
             problem = "this column has no name: give it one in this line, or delete the column"
@@ -97,10 +139,9 @@ def _read_names(path: Path) -> tuple[list[str], int]:
         if name in names[:index]:
             problem = f"a second column is called {shown(name)}: give every column a name of its own"
             raise DataError(problem, path, line=number, column=index + 1)
-    return names, number
 
 
-def _split(line: str, path: Path, number: int) -> list[str]:
+def split_line(line: str, path: Path, number: int) -> list[str]:
     """The fields of a line, without the quotes and the spaces around them."""
     try:
         return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))]
@@ -108,7 +149,7 @@ def _split(line: str, path: Path, number: int) -> list[str]:
         raise DataError(f"its quotes can't be made out ({error}): correct the line", path, line=number) from error
 
 
-def _check_names(wanted: Sequence[str], names: list[str], path: Path, line: int) -> None:
+def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: int | None = None) -> None:
     """Raise DataError, with the names that are there, unless all that are wanted are among them."""
     absent = [shown(name) for name in wanted if name not in names]
     if absent:
@@ -119,19 +160,28 @@ def _check_names(wanted: Sequence[str], names: list[str], path: Path, line: int)
 
 
 def _parse(
-    path: Path, names: list[str], places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+    path: Path,
+    names: list[str],
+    places: list[int],
+    limit: int | None,
+    above: int,
+    fingerprint: Fingerprint | None = None,
 ) -> NDArray[np.float64]:
     """The columns at `places`, (n, places): the quick way, or else the careful one."""
-    table = _read_quickly(path, len(names), places, limit, fingerprint)
-    return _read_carefully(path, names, places, limit, fingerprint) if table is None else table
+    table = _read_quickly(path, len(names), places, limit, above, fingerprint)
+    return _read_carefully(path, names, places, limit, above, fingerprint) if table is None else table
 
 
 def _read_quickly(
-    path: Path, count: int, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+    path: Path,
+    count: int,
+    places: list[int],
+    limit: int | None,
+    above: int = 1,
+    fingerprint: Fingerprint | None = None,
 ) -> NDArray[np.float64] | None:
     """The columns at `places` as NumPy reads them, (n, places); None where there is any doubt."""
-    lines = (line for _, line in read_lines(path, fingerprint))
-    next(lines)
+    lines = (line for _, line in itertools.islice(read_lines(path, fingerprint), above, None))
     most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -156,14 +206,18 @@ def _plain_only(lines: Iterator[str], count: int) -> Iterator[str]:
 
 
 def _read_carefully(
-    path: Path, names: list[str], places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
+    path: Path,
+    names: list[str],
+    places: list[int],
+    limit: int | None,
+    above: int = 1,
+    fingerprint: Fingerprint | None = None,
 ) -> NDArray[np.float64]:
     """The columns at `places`, (n, places), or a DataError for the first thing that is wrong."""
     values = array("d")
-    lines = read_lines(path, fingerprint)
-    first_number, _ = next(lines)
-    for number, line in lines:
-        fields = _split(line, path, number)
+    first_number, _ = next(read_lines(path))
+    for number, line in itertools.islice(read_lines(path, fingerprint), above, None):
+        fields = split_line(line, path, number)
         if len(fields) != len(names):
             problem = (
                 f"{count_columns(len(fields))}, but line {first_number} has {len(names)}: every line needs as many"

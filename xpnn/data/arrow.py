@@ -1,0 +1,129 @@
+"""Parquet and Arrow files, opened to be read a row group at a time; pyarrow decodes them.
+
+`columnar.py` makes rows of what is read here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple
+
+from xpnn.data.files import first_bytes, opened
+from xpnn.errors import DataError, Path
+
+PARQUET_MAGIC = b"PAR1"
+ARROW_MAGIC = b"ARROW1"
+STREAM_MAGIC = b"\xff\xff\xff\xff"  # what `datasets.save_to_disk` writes begins with the length of a message
+BATCH_ROWS = 1024  # decoded at a time: a row group may be the whole file, and its columns far wider than uint8
+
+
+def is_arrow(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (6 or more) is Parquet, an Arrow file (Feather) or Arrow's stream."""
+    return head.startswith((PARQUET_MAGIC, ARROW_MAGIC, STREAM_MAGIC))
+
+
+class ArrowFile(NamedTuple):
+    """An open file of columns.
+
+    schema:  pyarrow's: the columns' names and types, and what the writer noted beside them.
+    groups:  how many row groups it has; in Arrow's files they are called record batches. A stream is one group.
+    batches: (group, columns' names) -> the group's rows, as pyarrow's record batches of at most BATCH_ROWS rows.
+    """
+
+    path: Path
+    schema: Any
+    groups: int
+    batches: Callable[[int, Sequence[str]], Iterator[Any]]
+
+
+@contextmanager
+def opened_arrow(path: Path) -> Iterator[ArrowFile]:
+    """Open a Parquet file, an Arrow file or stream, packed or not.
+
+    Whatever goes wrong inside the with block is a DataError, also that pyarrow isn't installed.
+    """
+    try:
+        import pyarrow  # noqa: F401 - here, where its absence can be told from damage
+    except ImportError as error:
+        raise DataError("reading Parquet and Arrow files needs pyarrow: pip install 'xpnn[parquet]'", path) from error
+    opener = _OPENERS[next(magic for magic in _OPENERS if first_bytes(path, 8).startswith(magic))]
+    with opened(path) as file:
+        try:
+            found = opener(path, file)
+            if len(set(found.schema.names)) < len(found.schema.names):
+                twice = next(name for name in found.schema.names if found.schema.names.count(name) > 1)
+                raise DataError(f"two columns are called {twice!r}: give every column a name of its own", path)
+            yield found
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # ArrowInvalid, ArrowTypeError, OSError, ArrowNotImplementedError, ValueError, ...
+            reason = (str(error).splitlines() or ["nothing more is known"])[0][:200]
+            raise DataError(f"damaged Parquet or Arrow file ({reason}): fetch it again", path) from error
+
+
+def _parquet(path: Path, file: BinaryIO) -> ArrowFile:
+    from pyarrow import parquet
+
+    content = parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+
+    def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
+        for batch in content.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(names)):
+            yield batch.select(list(names))  # pyarrow takes "a.b" for the part b of a column a, too
+
+    return ArrowFile(path, content.schema_arrow, content.num_row_groups, batches)
+
+
+def _arrow(path: Path, file: BinaryIO) -> ArrowFile:
+    from pyarrow import ipc
+
+    content = ipc.open_file(file)
+
+    def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
+        return _cut(content.get_batch(group), names)
+
+    return ArrowFile(path, content.schema, content.num_record_batches, batches)
+
+
+def _stream(path: Path, file: BinaryIO) -> ArrowFile:
+    from pyarrow import ipc
+
+    content = ipc.open_stream(file)
+
+    def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
+        for batch in content:
+            yield from _cut(batch, names)
+
+    return ArrowFile(path, content.schema, 1, batches)
+
+
+def _cut(batch: Any, names: Sequence[str]) -> Iterator[Any]:
+    batch = batch.select(list(names))
+    batch.validate(full=True)  # offsets that a stranger wrote may point anywhere
+    for start in range(0, batch.num_rows, BATCH_ROWS):
+        yield batch.slice(start, BATCH_ROWS)
+
+
+_OPENERS = {PARQUET_MAGIC: _parquet, ARROW_MAGIC: _arrow, STREAM_MAGIC: _stream}
+
+
+def class_names(schema: Any, column: str) -> tuple[str, ...]:
+    """What the numbers in a column of labels are called, as Hugging Face's `datasets` notes it; or nothing."""
+    try:
+        noted = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
+        names = noted["names"] if noted["_type"] == "ClassLabel" else ()
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        return ()
+    return tuple(names) if len(set(names)) == len(names) else ()
+
+
+def index_columns(schema: Any) -> set[str]:
+    """The columns that are pandas' row numbers or names, as it notes them; no data of their own."""
+    try:
+        noted = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return set()
+    return {name for name in noted if isinstance(name, str)} if isinstance(noted, list) else set()

@@ -1,0 +1,28 @@
+"""Which format a file has, by its content."""
+
+from __future__ import annotations
+
+import os
+
+from xpnn.data.arrow import is_arrow
+from xpnn.data.files import first_bytes
+from xpnn.data.folders import holds_pictures
+from xpnn.data.idx import is_idx
+from xpnn.data.images import is_image
+from xpnn.data.npz import ZIP_MAGICS
+from xpnn.errors import Path
+
+
+def file_format(path: Path) -> str:
+    """Which format the content has: folder, picture, zip (of pictures), npz, idx, arrow (or Parquet) or csv.
+
+    What is none of the others is taken for CSV. Raises DataError if the file can't be read.
+    """
+    if os.path.isdir(path):
+        return "folder"
+    head = first_bytes(path, 12)
+    if is_image(head):
+        return "picture"
+    if head.startswith(ZIP_MAGICS):
+        return "zip" if holds_pictures(path) else "npz"
+    return "idx" if is_idx(head) else "arrow" if is_arrow(head) else "csv"
