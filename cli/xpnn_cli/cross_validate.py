@@ -13,14 +13,22 @@ import click
 import xpnn
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
 from xpnn_cli.settings import POSITIVE, recipe_options, refuse_options, usage_errors
-from xpnn_cli.tables import chosen_recipe, into_own_units, network_options, scaled, target_scaling, targets_option
+from xpnn_cli.tables import (
+    chosen_recipe,
+    into_own_units,
+    network_options,
+    prediction_options,
+    scaled,
+    suited,
+    target_scaling,
+)
 
 
 @click.command("cross-validate", cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="How many parts.")
-@targets_option
+@prediction_options
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--seed",
@@ -36,7 +44,7 @@ def cross_validate(
     device: str,
     recipe: str,
     folds: int,
-    targets: tuple[str, ...] | None,
+    asked: dict[str, Any],
     limit: int | None,
     seed: int,
     as_json: bool,
@@ -49,14 +57,16 @@ def cross_validate(
 
     \b
       xpnn cross-validate --folds 10 --hidden 50
+      xpnn cross-validate iris.csv --label-column species
       xpnn cross-validate houses.csv --targets price
     """
     reason = "would choose by the rows that measure; give --epochs instead."
     refuse_options(changes, ["patience", "metric", "minimum_change"], reason)
-    settings = chosen_recipe(recipe, changes, targets)
+    settings = chosen_recipe(recipe, changes, asked["targets"])
     place = chosen_device(device)
     with usage_errors():
-        dataset = xpnn.load(data, limit=limit, targets=targets)
+        dataset = xpnn.load(data, limit=limit, **asked)
+    settings = suited(settings, dataset, recipe, changes)
     scores: list[dict[str, float]] = []
     with usage_errors():
         for number, (rows, part) in enumerate(dataset.train.folds(folds, seed), 1):

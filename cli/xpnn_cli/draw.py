@@ -19,6 +19,7 @@ from xpnn_cli.augmentation import AUGMENTATION_OPTIONS
 from xpnn_cli.options import GroupedCommand, writable
 from xpnn_cli.pictures import printable, side_by_side
 from xpnn_cli.settings import refuse_options, usage_errors
+from xpnn_cli.tables import label_column_option
 
 ACROSS, LINES = 4, 2  # pictures, the row's own among them
 
@@ -45,8 +46,11 @@ def _augmentation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     " `augmented` does.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of what --augment draws at random.  [default: 0]")
+@label_column_option
 @_augmentation_options
-def draw(data: str, index: int, out: Path | None, augment: bool, seed: int | None, **changes: Any) -> None:
+def draw(
+    data: str, index: int, out: Path | None, augment: bool, seed: int | None, label_column: str | None, **changes: Any
+) -> None:
     """Draw a row of DATA in the terminal, with its label.
 
     DATA is a name (digits, mnist, ...: see `xpnn data list`) or a file, as for `xpnn train`.
@@ -57,7 +61,8 @@ def draw(data: str, index: int, out: Path | None, augment: bool, seed: int | Non
     """
     if not augment:
         refuse_options({"seed": seed, **changes}, ["seed", *changes], "is for --augment; give that too.")
-    dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES)  # whatever the labels are, it draws
+    with usage_errors():  # whatever the labels are, it draws
+        dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES, label_column=label_column)
     if index >= len(dataset.train):
         raise click.UsageError(f"--index {index}: {data} has {len(dataset.train)} rows, 0 to {len(dataset.train) - 1}.")
     shape, pixels, targets = dataset.image_shape, dataset.train.inputs[index], dataset.train.targets

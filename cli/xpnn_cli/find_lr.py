@@ -17,7 +17,7 @@ from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
-from xpnn_cli.tables import chosen_recipe, network_options, scaled, target_scaling, targets_option
+from xpnn_cli.tables import chosen_recipe, network_options, prediction_options, scaled, suited, target_scaling
 
 RATE = click.FloatRange(min=0, min_open=True)
 HARDLY_FELL = 0.2  # of the first loss
@@ -33,7 +33,7 @@ NO_PART_OF_A_SWEEP = [
 @click.option("--least", type=RATE, callback=finite, default=1e-6, show_default=True, help="Where the sweep starts.")
 @click.option("--most", type=RATE, callback=finite, default=10.0, show_default=True, help="Where the sweep ends.")
 @click.option("--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Updates of the sweep.")
-@targets_option
+@prediction_options
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same answer."
@@ -53,7 +53,7 @@ def find_lr(
     least: float,
     most: float,
     steps: int,
-    targets: tuple[str, ...] | None,
+    asked: dict[str, Any],
     limit: int | None,
     seed: int,
     plot: Path | None,
@@ -68,14 +68,15 @@ def find_lr(
       xpnn find-lr mnist --optimizer sgd --plot rates.png
     """
     refuse_options(changes, NO_PART_OF_A_SWEEP, "has no part in a sweep of the learning rate; leave it out.")
-    settings = chosen_recipe(recipe, changes, targets)
+    settings = chosen_recipe(recipe, changes, asked["targets"])
     if settings.optimizer == LBFGS:
         raise click.UsageError("--optimizer lbfgs has no learning rate.")
     if plot is not None:
         check_picture(plot)
     place = chosen_device(device)
     with usage_errors():
-        dataset = xpnn.load(data, limit=limit, targets=targets)
+        dataset = xpnn.load(data, limit=limit, **asked)
+    settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))
         found = xpnn.find_learning_rate(

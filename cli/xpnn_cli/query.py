@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 
 import xpnn
 from xpnn.data import column_names, file_format, read_digits, read_samples
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.options import (
+    GroupedCommand,
+    chosen_device,
+    device_option,
+    json_option,
+    print_json,
+    refuse_unless_finite,
+)
 from xpnn_cli.pictures import titled_pictures
-from xpnn_cli.tables import values, values_line
+from xpnn_cli.settings import usage_errors
+from xpnn_cli.tables import label_column_option, numbered, read_for, values, values_line
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
@@ -28,12 +36,22 @@ from xpnn_cli.tables import values, values_line
 @click.option("--show", is_flag=True, help="Draw what the net sees, each digit under its answer.")
 @device_option
 @json_option
+@label_column_option
 def query(
-    model: str, inputs: tuple[str, ...], labelled: bool | None, deskew: bool, show: bool, device: str, as_json: bool
+    model: str,
+    inputs: tuple[str, ...],
+    labelled: bool | None,
+    deskew: bool,
+    show: bool,
+    device: str,
+    as_json: bool,
+    label_column: str | None,
 ) -> None:
     """Ask MODEL for the class of each INPUT.
 
-    INPUT is a picture or a file of rows (CSV with pixels of 0-255, with or without a label before them; IDX).
+    INPUT is a picture, or rows as `xpnn train` takes them: a file (CSV with pixels of 0-255, with or without a label
+    before them; IDX, NPZ, Parquet, Arrow), or a folder or ZIP file of pictures that look like those that the net
+    learnt. The rows' own labels are not looked at.
 
     A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit, or of several in a
     line that don't touch, dark on light or light on dark, also in uneven light. They are found, cut out, scaled and
@@ -43,8 +61,8 @@ def query(
     of a picture box too: its left, top, right and bottom in the picture's pixels. Outputs that are no probabilities
     are called values, and a model with one output gives no label.
 
-    A model of a table's columns takes CSV files that have these columns, found by name, and answers with the values
-    of its targets by name.
+    A model of a table's columns takes CSV, Parquet and Arrow files that have these columns, found by name, and answers
+    with the class, or with the values of its targets by name.
     """
     if show and as_json:
         raise click.UsageError("--show draws on stdout, where --json leaves room for nothing else: give one of them.")
@@ -53,11 +71,16 @@ def query(
         raise click.UsageError(f"--show: {model} takes the columns of a table, which make no picture.")
     answers, lines = [], []
     for path in inputs:
-        if net.columns is not None:
+        if net.columns is not None and net.label_column is None:
             found = values(net, model, path)
             lines += [values_line(answer) for answer in found]
         else:
-            rows, origins = _read(path, net.sizes[0], labelled, deskew)
+            if net.columns is None:
+                with usage_errors():
+                    rows, origins = _read(path, net.sizes[0], labelled, label_column, deskew)
+            else:
+                rows = read_for(net, path, with_targets=False).inputs
+                origins = numbered(path, len(rows))
             found = _ask(net, model, rows, origins)
             lines += _report(net, path, found)
             if show:
@@ -70,7 +93,9 @@ def query(
             click.echo(line)
 
 
-def _read(path: str, n_in: int, labelled: bool | None, deskew: bool) -> tuple[NDArray[Any], list[dict[str, Any]]]:
+def _read(
+    path: str, n_in: int, labelled: bool | None, label_column: str | None, deskew: bool
+) -> tuple[NDArray[Any], list[dict[str, Any]]]:
     """The rows of a file as the net takes them, (n, n_in), and where each is from, as the answers begin."""
     form = file_format(path)
     if form == "picture":
@@ -80,12 +105,12 @@ def _read(path: str, n_in: int, labelled: bool | None, deskew: bool) -> tuple[ND
         names = [path] if len(digits) == 1 else [f"{path}:{number}" for number in range(1, len(digits) + 1)]
         origins = [{"input": name, "box": digit.box} for name, digit in zip(names, digits, strict=True)]
         return np.stack([digit.pixels for digit in digits]), origins
-    rows = read_samples(path, labelled=False).inputs
-    if form == "csv" and _begins_with_label(path, rows.shape[1], n_in, labelled):
+    rows = read_samples(path, labelled=False, label_column=label_column).inputs
+    if form == "csv" and label_column is None and _begins_with_label(path, rows.shape[1], n_in, labelled):
         rows = rows[:, 1:]
     if rows.shape[1] != n_in:
         raise xpnn.DataError(f"its rows have {rows.shape[1]} values; the model takes {n_in} (and a label before)", path)
-    return rows, [{"input": f"{path}:{number}"} for number in range(1, len(rows) + 1)]
+    return rows, numbered(path, len(rows))
 
 
 def _side(path: str, n_in: int) -> int:

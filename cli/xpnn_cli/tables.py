@@ -1,25 +1,30 @@
-"""Tables on the command line: nets of real-valued inputs, known by their columns' names, and of values, not classes."""
+"""Tables on the command line: what is to be predicted; and nets of real numbers, known by their columns' names."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import click
 import numpy as np
 
 import xpnn
-from xpnn.data.table import read_table, wrong_value
+from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
 from xpnn_cli.options import GroupedOption, refuse_unless_finite
+from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import changed_recipe
 
 PARTS = ("train", "validation", "test")
 FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
 LIMITS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
 SHOWN_ROWS, SHOWN_TARGETS = 5, 6
+FEWEST_UPDATES = 300  # of a net that learns a table's classes: 150 irises make 50 in the default's ten epochs
 
 
 def target_list(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -35,15 +40,64 @@ def target_list(ctx: click.Context, parameter: click.Parameter, value: str | Non
     return names
 
 
-targets_option = click.option(
-    "--targets",
+label_column_option = click.option(
+    "--label-column",
     cls=GroupedOption,
     group="Data",
-    metavar="NAME[,NAME...]",
-    callback=target_list,
-    help="Columns to predict: DATA is then a table, a CSV file of numbers below a line of column names, and the"
-    " default output is identity; give --output sigmoid for targets of 0 and 1.",
+    metavar="COLUMN",
+    help="Name of the column with the classes in a CSV, Parquet or Arrow file, or its number, from 1, or -1 for the"
+    " last; all others are inputs.  [default: of CSV the first; else the one called label, class or the like]",
 )
+PREDICTED = [
+    label_column_option,
+    click.option(
+        "--task",
+        cls=GroupedOption,
+        group="Data",
+        type=click.Choice(["classification", "regression"]),
+        help="regression: --label-column holds numbers to predict, which --targets names as well."
+        "  [default: classification, but regression with --targets]",
+    ),
+    click.option(
+        "--targets",
+        cls=GroupedOption,
+        group="Data",
+        metavar="NAME[,NAME...]",
+        callback=target_list,
+        help="Columns of numbers to predict from all others, in a CSV file with a line of column names, or a Parquet or"
+        " Arrow file; the default output is then identity. Give --output sigmoid for targets of 0 and 1.",
+    ),
+]
+
+
+def prediction_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what is to be predicted, as `asked`: two arguments of `xpnn.load`."""
+
+    @functools.wraps(command)
+    def with_asked(
+        *arguments: Any,
+        label_column: str | None,
+        task: str | None,
+        targets: tuple[str, ...] | None,
+        **options: Any,
+    ) -> Any:
+        return command(*arguments, asked=_asked(label_column, task, targets), **options)
+
+    for option in reversed(PREDICTED):
+        with_asked = option(with_asked)
+    return with_asked
+
+
+def _asked(label_column: str | None, task: str | None, targets: tuple[str, ...] | None) -> dict[str, Any]:
+    if label_column is not None and targets is not None:
+        raise click.UsageError("--label-column and --targets both name what is to be predicted; give one of them.")
+    if task == "classification" and targets is not None:
+        raise click.UsageError("--targets are numbers: --task classification needs --label-column instead.")
+    if task == "regression" and targets is None:
+        if label_column is None:
+            raise click.UsageError("--task regression: name the column of numbers to predict, --label-column NAME.")
+        return {"targets": (label_column,), "label_column": None}
+    return {"targets": targets, "label_column": label_column}
 
 
 def chosen_recipe(name: str, options: dict[str, Any], targets: tuple[str, ...] | None) -> Recipe:
@@ -58,11 +112,31 @@ def chosen_recipe(name: str, options: dict[str, Any], targets: tuple[str, ...] |
     return dataclasses.replace(recipe, initializer=recipe.initializer or "glorot-uniform")
 
 
+def suited(settings: Recipe, dataset: xpnn.Dataset, name: str, options: dict[str, Any]) -> Recipe:
+    """The settings, and for a table's classes with what the user hasn't chosen: Glorot's weights, and time to learn.
+
+    Tables may have so few rows that the default recipe's epochs end before anything is learnt.
+    """
+    if dataset.columns is None or dataset.label_column is None:
+        return settings
+    settings = dataclasses.replace(settings, initializer=settings.initializer or "glorot-uniform")
+    if name != "default" or options["epochs"] is not None:
+        return settings
+    updates = math.ceil(len(dataset.train) / settings.batch_size)
+    return dataclasses.replace(settings, epochs=max(settings.epochs, math.ceil(FEWEST_UPDATES / updates)))
+
+
+def predicts_values(dataset: xpnn.Dataset) -> bool:
+    """Whether the targets are columns of numbers, and no labels."""
+    return dataset.columns is not None and dataset.label_column is None
+
+
 def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
     """What MLP has to know of a table: its columns, and their means and deviations in the training rows."""
     if dataset.columns is None:
         return {}
-    return {"columns": dataset.columns, "standardization": xpnn.standardization_of(dataset.train.inputs)}
+    standardization = xpnn.standardization_of(dataset.train.inputs)
+    return {"columns": dataset.columns, "standardization": standardization, "label_column": dataset.label_column}
 
 
 def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | None:
@@ -70,7 +144,7 @@ def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | No
 
     Raises ValueError where the net could not take it in.
     """
-    if dataset.columns is None or dataset.train.targets is None or net.output != "identity":
+    if not predicts_values(dataset) or dataset.train.targets is None or net.output != "identity":
         return None
     return check_target_scaling(net, *xpnn.standardization_of(dataset.train.targets))
 
@@ -108,14 +182,24 @@ def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, .
         )
 
 
-def read_for(net: xpnn.MLP, path: str, *, with_targets: bool, limit: int | None = None) -> xpnn.Samples:
+def read_for(
+    net: xpnn.MLP, path: str, *, with_targets: bool, limit: int | None = None, label_column: str | None = None
+) -> xpnn.Samples:
     """The rows of a table with the columns that the net knows, found by name; others are not looked at.
+
+    label_column: the column with the classes, if it is not the one that the net learnt from.
 
     Raises DataError for what can't be read or doesn't fit the net.
     """
     assert net.columns is not None
-    samples, _ = read_table(path, net.labels if with_targets else None, limit, columns=net.columns)
-    if with_targets:
+    if net.label_column is not None:
+        label = label_column or net.label_column if with_targets else None
+        samples = read_samples(
+            path, limit=limit, labelled=with_targets, labels=net.labels, label_column=label, columns=net.columns
+        )
+    else:
+        samples, _ = read_table(path, net.labels if with_targets else None, limit, columns=net.columns)
+    if with_targets and net.label_column is None:
         check_shares(net.output, samples, net.labels, path)
     check_reach(net, samples, path)
     return samples
@@ -142,9 +226,14 @@ def values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
         outputs = xpnn.to_host(net.query(samples.inputs))
     refuse_unless_finite(outputs, model)
     return [
-        {"input": f"{path}:{number}", "values": dict(zip(net.labels, row, strict=True))}
-        for number, row in enumerate(outputs.tolist(), 1)
+        origin | {"values": dict(zip(net.labels, row, strict=True))}
+        for origin, row in zip(numbered(path, len(outputs)), outputs.tolist(), strict=True)
     ]
+
+
+def numbered(path: str, count: int) -> list[dict[str, Any]]:
+    """How the answers of `xpnn query` to a file's rows begin."""
+    return [{"input": f"{path}:{number}"} for number in range(1, count + 1)]
 
 
 def values_line(answer: dict[str, Any]) -> str:
@@ -183,11 +272,29 @@ def scores_lines(result: dict[str, Any]) -> str:
 def predictions(net: xpnn.MLP, samples: xpnn.Samples) -> str:
     """The first rows' true values, and beside them what the net says."""
     assert samples.targets is not None
+    if net.label_column is not None:
+        return _classes_beside(net, samples)
     names = [name if len(name) <= 24 else name[:23] + "…" for name in net.labels[:SHOWN_TARGETS]]
     outputs = xpnn.to_host(net.query(samples.inputs[:SHOWN_ROWS]))
     cells = [["", *(part for name in names for part in (name, "predicted"))]]
     for number, (row, output) in enumerate(zip(samples.targets, outputs, strict=False), 1):
         pairs = list(zip(row, output, strict=True))[:SHOWN_TARGETS]
         cells.append([f"row {number}", *(f"{value:.6g}" for pair in pairs for value in pair)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return _in_columns(cells)
+
+
+def _classes_beside(net: xpnn.MLP, samples: xpnn.Samples) -> str:
+    """The first rows' classes, and beside them what the net says."""
+    rows = samples.take(slice(SHOWN_ROWS))
+    predicted = xpnn.to_host(net.predict(rows.inputs)).tolist()
+    cells = [["", str(net.label_column), "predicted"]]
+    for number, (true, said) in enumerate(zip(np.asarray(rows.targets).tolist(), predicted, strict=True), 1):
+        cells.append([f"row {number}", net.labels[true], net.labels[said]])
+    return _in_columns(cells)
+
+
+def _in_columns(cells: list[list[str]]) -> str:
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(aligned_right(cell, width) for cell, width in zip(line, widths, strict=True)) for line in cells
+    )

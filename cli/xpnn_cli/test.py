@@ -8,52 +8,64 @@ import numpy as np
 import xpnn
 from xpnn.data import read_samples
 from xpnn.data.catalogue import NAMES
-from xpnn_cli.options import chosen_device, device_option, json_option, print_json, refuse_unless_finite
+from xpnn_cli.options import (
+    GroupedCommand,
+    chosen_device,
+    device_option,
+    json_option,
+    print_json,
+    refuse_unless_finite,
+)
 from xpnn_cli.pictures import aligned_right, width_of
-from xpnn_cli.tables import read_for, scores_line
+from xpnn_cli.settings import usage_errors
+from xpnn_cli.tables import label_column_option, read_for, scores_line
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("model")
 @click.argument("data", default="digits")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first LIMIT rows only.")
 @device_option
 @json_option
-def test(model: str, data: str, limit: int | None, device: str, as_json: bool) -> None:
+@label_column_option
+def test(model: str, data: str, limit: int | None, device: str, as_json: bool, label_column: str | None) -> None:
     """Measure MODEL on DATA: accuracy, precision, recall and F1 of each class, and the confusion matrix.
 
     MODEL is a file that `xpnn train` saved. DATA is a name (digits, mnist, ...: their test rows) or a file, as
-    for `xpnn train`; all rows of a CSV or IDX file are used. A model of a table's columns is measured by its errors
-    on a CSV file that has these columns, found by name.
+    for `xpnn train`, or a folder or ZIP file of pictures; all rows of a file are used where it doesn't tell training
+    from test. A model of a table's columns is measured on a CSV, Parquet or Arrow file that has these columns, found by
+    name; a model of values by its errors. Classes that have names are found by these.
     """
     net = xpnn.load_model(model, chosen_device(device))
-    samples = _labelled(net, model, data, limit) if net.columns is None else _table(net, model, data, limit)
+    if label_column is not None and net.columns is not None and net.label_column is None:
+        raise click.UsageError(f"--label-column: {model} predicts {', '.join(net.labels)}, found by these names.")
+    read = _labelled if net.columns is None else _table
+    with usage_errors():
+        samples = read(net, model, data, limit, label_column)
     with np.errstate(all="ignore"):
         found = xpnn.evaluate(net, samples)
     refuse_unless_finite(found.loss, model)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()
         print_json({"accuracy": None, "confusion": confusion, "n": found.n} | found.scores())
-    elif net.columns is not None:
+    elif found.confusion is None:
         click.echo(f"{scores_line(found.scores())}; {found.n:,} rows")
     else:
         click.echo(_report(found, net.labels))
 
 
-def _table(net: xpnn.MLP, model: str, data: str, limit: int | None) -> xpnn.Samples:
+def _table(net: xpnn.MLP, model: str, data: str, limit: int | None, label_column: str | None) -> xpnn.Samples:
     if data in NAMES:
         assert net.columns is not None
-        raise click.UsageError(
-            f"{model} reads tables: give DATA, a CSV file with its columns, {net.columns[0]} and so on."
-        )
-    return read_for(net, data, with_targets=True, limit=limit)
+        raise click.UsageError(f"{model} reads tables: give DATA, a file with its columns, {net.columns[0]} and so on.")
+    return read_for(net, data, with_targets=True, limit=limit, label_column=label_column)
 
 
-def _labelled(net: xpnn.MLP, model: str, data: str, limit: int | None) -> xpnn.Samples:
+def _labelled(net: xpnn.MLP, model: str, data: str, limit: int | None, label_column: str | None) -> xpnn.Samples:
     n_in, n_out = net.sizes[0], net.sizes[-1]
     if n_out == 1:
         raise xpnn.ModelFileError(f"{model}: this model has one output, a value and no class; ask it with xpnn query")
-    samples = read_samples(data, limit=limit, classes=n_out)
+    samples = read_samples(data, limit=limit, labels=net.labels, label_column=label_column)
     if samples.inputs.shape[1] != n_in:
         problem = f"its rows have {samples.inputs.shape[1]} values, but {model} takes {n_in}"
         raise xpnn.DataError(f"{problem}: name the data that it is for, as in `xpnn test {model} mnist`", data)

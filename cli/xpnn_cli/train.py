@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -43,12 +44,14 @@ from xpnn_cli.tables import (
     chosen_recipe,
     into_own_units,
     network_options,
+    prediction_options,
     predictions,
+    predicts_values,
     scaled,
     scores_by_part,
     scores_lines,
+    suited,
     target_scaling,
-    targets_option,
 )
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -73,7 +76,7 @@ PARTED = 1.1  # times its least value: a validation loss above that has turned
     help=f"File for the model; one that is there is replaced.  [default: {MODEL_NAME}, in --run's folder if given]",
 )
 @json_option
-@targets_option
+@prediction_options
 @click.option("--limit", cls=GroupedOption, group="Data", type=POSITIVE, help="Use the first LIMIT training rows only.")
 @click.option(
     "--test-data",
@@ -111,7 +114,7 @@ def train(
     data: str,
     device: str,
     recipe: str,
-    targets: tuple[str, ...] | None,
+    asked: dict[str, Any],
     limit: int | None,
     test_data: str | None,
     validation_data: str | None,
@@ -129,14 +132,17 @@ def train(
     """Train a network on DATA, and save it.
 
     DATA is a name (digits, which comes with xpnn; mnist and the others of `xpnn data list`, which `xpnn data get`
-    downloads) or a file: CSV with a label and then pixels of 0-255 on each line, IDX, or NPZ, gzipped or not. With
-    --targets it is a table of real numbers.
+    downloads), a file (CSV with a label and then pixels of 0-255 on each line, IDX, NPZ, Parquet or Arrow, gzipped or
+    not), or a folder or ZIP file of pictures, in a folder for each class. With --label-column a CSV file has its labels
+    anywhere, and may hold real numbers; with --targets it is a table whose numbers are predicted.
 
     \b
       xpnn train                                digits, in a second
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
+      xpnn train flowers/                       pictures in flowers/rose/, flowers/daisy/ ...
+      xpnn train iris.csv --label-column species
       xpnn train houses.csv --targets price
       xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
       xpnn train --resume runs/first            after Ctrl-C, or a power cut
@@ -145,13 +151,14 @@ def train(
     folder = click.get_current_context().with_resource(opened(run, resume, checkpoint_every))
     if folder is not None and is_finished(folder, as_json):
         return
-    settings = chosen_recipe(recipe, changes, targets)
+    settings = chosen_recipe(recipe, changes, asked["targets"])
     out = _place_for_the_model(out, folder)
     place = chosen_device(device)
     with usage_errors():
-        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, targets=targets)
+        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
     for samples, path in ((dataset.train, data), (dataset.test, test_data)):
-        check_shares(settings.output, samples, targets, path)
+        check_shares(settings.output, samples, dataset.labels if predicts_values(dataset) else None, path)
+    settings = suited(settings, dataset, recipe, changes)
     dataset, validation = _with_validation(dataset, validation_data, validation_fraction, settings)
     started = time.perf_counter()
     with usage_errors():
@@ -228,11 +235,11 @@ def _with_validation(
 
 
 def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpnn.Samples:
-    if dataset.columns is not None:
+    if predicts_values(dataset):
         validation, _ = read_table(source, dataset.labels, columns=dataset.columns)
         check_shares(settings.output, validation, dataset.labels, source)
         return validation
-    validation = read_samples(source, classes=len(dataset.labels))
+    validation = read_samples(source, labels=dataset.labels, label_column=dataset.label_column, columns=dataset.columns)
     width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
     if width != expected:
         raise xpnn.DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", source)
@@ -339,20 +346,22 @@ def _note(records: list[Record], watches_test: bool) -> str | None:
 def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
     sizes, model = "-".join(map(str, net.sizes)), result["model"]
-    is_table = dataset.columns is not None
+    is_table = predicts_values(dataset)
     rows, shape = dataset.test or dataset.train, dataset.image_shape
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
     shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
     best = f"; the weights are those of epoch {result['best_epoch']}, the best" if result["best_epoch"] else ""
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
+    column = dataset.label_column if dataset.columns is None else None  # a table's is in the model
+    labels = f" --label-column {shlex.quote(column)}" if column else ""
     on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {scores_lines(result) if is_table else f"accuracy: {shares}"}
 {note}
-{predictions(net, rows) if is_table else predictions_picture(net, rows, shape)}
+{predictions_picture(net, rows, shape) if dataset.columns is None else predictions(net, rows)}
 
 saved {model}; now try
-  xpnn test {model}{on}
-  xpnn query {model} {"DATA" if is_table else "picture.png"}"""
+  xpnn test {model}{on}{labels}
+  xpnn query {model} {"picture.png" if dataset.columns is None else "DATA"}"""

@@ -204,7 +204,7 @@ def test_as_good_as_scikit_learn_on_real_data(run: Run, name: str) -> None:
         ("houses.csv --targets price,", "is not a list of different column names"),
         ("houses.csv --targets=", "'' is not a list of different column names"),
         ('houses.csv --targets "price', "its quotes can't be made out"),
-        ("digits --targets price", "digits has no columns with names: targets are columns of a CSV file"),
+        ("digits --targets price", "digits has no columns with names: targets are columns of a CSV, Parquet"),
         ("houses.csv --targets price --classes 3", "classes are for labels: leave them out where targets are named"),
         ("houses.csv --targets price --class-weight balanced", "class_weight needs class labels as targets"),
         ("houses.csv --targets price --label-smoothing 0.1", "label_smoothing goes with losses of probabilities"),
@@ -259,7 +259,7 @@ def test_test_and_query_refuse_what_does_not_fit(run: Run) -> None:
     run("train", "houses.csv", "--targets", "price,tax", "--device", "cpu")
     model = "model.safetensors"
     text = run("test", model, exit_code=2).stderr
-    assert "model.safetensors reads tables: give DATA, a CSV file with its columns, area and so on." in text
+    assert "model.safetensors reads tables: give DATA, a file with its columns, area and so on." in text
     Path("ask.csv").write_text("area,tax\n1,2\n")
     assert "ask.csv, line 1: no column is called 'rooms'" in run("query", model, "ask.csv", exit_code=1).stderr
     Path("ask.csv").write_text("area,rooms,tax\n1,2,3\n")

@@ -1,0 +1,259 @@
+"""Every format on the command line, from the file to the answers: trained on, measured, asked, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from click.testing import Result
+from PIL import Image
+from pyarrow import parquet
+from sklearn.datasets import load_iris
+from sklearn.metrics import confusion_matrix
+
+import xpnn
+
+Run = Callable[..., Result]
+QUICK = ("--epochs", "3", "--device", "cpu")
+NAMES = ("setosa", "versicolor", "virginica")
+
+
+def write_iris(path: str, keep: Any = slice(None), header: bool = True) -> None:
+    found = load_iris(as_frame=True)
+    frame = found.data.assign(species=[NAMES[target] for target in found.target]).iloc[keep]
+    if path.endswith(".parquet"):
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, header=header)
+
+
+def write_pictures(folder: str, samples: xpnn.Samples, names: tuple[str, ...]) -> None:
+    for number, (row, label) in enumerate(zip(samples.inputs, np.asarray(samples.targets), strict=True)):
+        path = Path(folder) / names[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(row.reshape(8, 8)).save(path)
+
+
+# -- tables of classes -------------------------------------------------------------------------------------------------
+
+
+def test_irises_with_the_defaults(run: Run) -> None:
+    """What a first user tries: most of the fifty irises that were held back are told apart."""
+    rows = np.random.default_rng(0).permutation(150)
+    write_iris("train.csv", rows[:100])
+    write_iris("test.csv", rows[100:])
+    options = ("--label-column", "species", "--test-data", "test.csv", "--device", "cpu")
+    found = json.loads(run("train", "train.csv", *options, "--json").stdout)
+    assert found["test_accuracy"] > 0.9
+    net = xpnn.load_model("model.safetensors")
+    assert (net.labels, net.label_column) == (NAMES, "species")
+    assert net.columns == tuple(load_iris().feature_names)
+
+    tested = json.loads(run("test", "model.safetensors", "test.csv", "--json").stdout)
+    predicted = net.predict(load_iris().data[rows[100:]])
+    expected = confusion_matrix(load_iris().target[rows[100:]], predicted)
+    assert (tested["confusion"], tested["accuracy"]) == (expected.tolist(), found["test_accuracy"])
+
+    answers = json.loads(run("query", "model.safetensors", "test.csv", "--json").stdout)
+    assert [answer["label"] for answer in answers] == [NAMES[label] for label in predicted]
+    assert answers[2]["input"] == "test.csv:3"
+    assert sum(answers[2]["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_classes_are_those_of_the_model_and_not_made_anew(run: Run) -> None:
+    write_iris("iris.csv")
+    run("train", "iris.csv", "--label-column", "-1", *QUICK)
+    write_iris("virginica.csv", slice(100, None))
+    write_iris("virginica.parquet", slice(100, None))
+    for path in ("virginica.csv", "virginica.parquet"):
+        tested = json.loads(run("test", "model.safetensors", path, "--json").stdout)
+        assert [sum(line) for line in tested["confusion"]] == [0, 0, 50]
+    frame = pd.read_csv("virginica.csv").assign(note="x").rename(columns={"species": "kind"})
+    frame.to_csv("kinds.csv", index=False)
+    error = run("test", "model.safetensors", "kinds.csv", exit_code=1).stderr
+    assert "kinds.csv, line 1: no column is called 'species'; the columns are 'sepal length (cm)'" in error
+    tested = json.loads(run("test", "model.safetensors", "kinds.csv", "--label-column", "kind", "--json").stdout)
+    assert tested["n"] == 50
+    frame.drop(columns="kind").to_csv("unknown.csv", index=False)
+    assert len(json.loads(run("query", "model.safetensors", "unknown.csv", "--json").stdout)) == 50
+    frame.assign(species="rose").to_csv("roses.csv", index=False)
+    error = run("test", "model.safetensors", "roses.csv", exit_code=1).stderr
+    assert "the label 'rose', in row 0, counted from 0, is none of the classes 'setosa', 'versicolor', 'virgin" in error
+
+
+def test_a_table_of_classes_for_people(run: Run) -> None:
+    write_iris("iris.data", header=False)
+    text = run("train", "iris.data", "--label-column", "5", *QUICK).stdout
+    assert "accuracy: train " in text
+    assert "5  predicted\nrow 1  setosa" in text
+    assert "xpnn test model.safetensors DATA\n" in text
+    assert "versicolor" in run("test", "model.safetensors", "iris.data").stdout
+    assert run("query", "model.safetensors", "iris.data").stdout.startswith("iris.data:1  setosa   (setosa ")
+    far = pd.read_csv("iris.data", header=None)
+    far.iloc[7, 1] = 1e30
+    far.to_csv("far.data", index=False, header=False)
+    error = run("test", "model.safetensors", "far.data", exit_code=1).stderr
+    assert "far.data, line 8, column 2: '2' is 1e+30, out of all reach" in error
+
+
+def test_the_same_rows_are_the_same_in_every_format(run: Run) -> None:
+    write_iris("iris.csv")
+    write_iris("iris.parquet")
+    models = []
+    for path in ("iris.csv", "iris.parquet"):
+        run("train", path, "--label-column", "species", "--validation-data", path, *QUICK)
+        models.append(Path("model.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
+def test_cross_validate_find_lr_and_draw(run: Run) -> None:
+    write_iris("iris.csv")
+    asked = ("iris.csv", "--label-column", "species", "--json", "--device", "cpu")
+    found = json.loads(run("cross-validate", *asked).stdout)
+    assert found["mean"]["accuracy"] > 0.9
+    assert 0 < json.loads(run("find-lr", *asked, "--steps", "20").stdout)["suggestion"] < 10
+    digits = xpnn.load("digits").train
+    np.savetxt("last.csv", np.column_stack([digits.inputs, np.asarray(digits.targets)]), fmt="%d", delimiter=",")
+    assert run("draw", "last.csv", "--label-column", "-1").stdout.startswith("last.csv, row 0: 0\n")
+    assert "--label-column -1\n" in run("train", "last.csv", "--label-column", "-1", *QUICK).stdout
+    tested = json.loads(run("test", "model.safetensors", "last.csv", "--label-column", "-1", "--json").stdout)
+    assert tested["n"] == len(digits)
+    answers = json.loads(run("query", "model.safetensors", "last.csv", "--label-column", "65", "--json").stdout)
+    assert [answer["label"] for answer in answers] == xpnn.load_model("model.safetensors").predict(
+        digits.inputs
+    ).tolist()
+
+
+# -- what is to be predicted -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_regression_is_targets_by_another_name(run: Run, kind: str) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "price", "b"])
+    path = f"houses.{kind}"
+    (frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path))
+    models = []
+    for asked in (("--targets", "price"), ("--task", "regression", "--label-column", "price")):
+        for column in (asked, (*asked[:-1], "2")):
+            run("train", path, *column, *QUICK)
+            models.append(Path("model.safetensors").read_bytes())
+    assert models == models[:1] * 4
+    net = xpnn.load_model("model.safetensors")
+    assert (net.labels, net.columns, net.output, net.label_column) == (("price",), ("a", "b"), "identity", None)
+    assert json.loads(run("test", "model.safetensors", path, "--json").stdout)["n"] == 60
+    assert list(json.loads(run("query", "model.safetensors", path, "--json").stdout)[0]["values"]) == ["price"]
+    error = run("test", "model.safetensors", path, "--label-column", "price", exit_code=2).stderr
+    assert "--label-column: model.safetensors predicts price, found by these names." in error
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ("--label-column a --targets b", "--label-column and --targets both name what is to be predicted; give one"),
+        ("--task classification --targets b", "--targets are numbers: --task classification needs --label-column"),
+        ("--task regression", "--task regression: name the column of numbers to predict, --label-column NAME."),
+        ("--task regression --label-column a --targets a", "--label-column and --targets both name what is to be"),
+        ("--task clustering", "'clustering' is not one of 'classification', 'regression'"),
+        ("--label-column a", "digits has no columns with names: leave the label column out"),
+        ("--task regression --label-column a", "digits has no columns with names: targets are columns of a CSV"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "cross-validate", "find-lr"])
+def test_contradictions_are_wrong_usage(run: Run, command: str, options: str, problem: str) -> None:
+    assert problem in " ".join(run(command, "digits", *options.split(), exit_code=2).stderr.split())
+
+
+def test_label_columns_of_data_without_columns_are_wrong_usage(run: Run) -> None:
+    run("train", *QUICK)
+    for command in ("test", "query"):
+        error = run(
+            command, "model.safetensors", "digits", "--label-column", "a", exit_code=2 if command == "test" else 1
+        )
+        assert "Error: " in error.stderr
+
+
+def test_prices_are_no_classes(run: Run) -> None:
+    pd.DataFrame({"a": range(30), "price": [k + 0.5 for k in range(30)]}).to_csv("houses.csv", index=False)
+    error = run("train", "houses.csv", "--label-column", "price", exit_code=1).stderr
+    assert (
+        "houses.csv, line 2, column 2: 'price' is '0.5', and a class has a name or a whole number: to predict" in error
+    )
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_in_folders_in_a_zip_and_in_parquet(run: Run) -> None:
+    """The digits with names for their classes, from three places: the same scores, and answers by name."""
+    digits = xpnn.load("digits")
+    names = tuple(f"digit-{label}" for label in range(10))
+    assert digits.test is not None
+    train, test = digits.train.take(slice(400)), digits.test.take(slice(100))
+    write_pictures("pictures/train", train, names)
+    write_pictures("pictures/test", test, names)
+    shutil.make_archive("pictures", "zip", "pictures")
+    for part, samples in (("train", train), ("test", test)):
+        files = []
+        for row in samples.inputs:
+            Image.fromarray(row.reshape(8, 8)).save(file := io.BytesIO(), "PNG")
+            files.append({"bytes": file.getvalue(), "path": None})
+        words = [names[label] for label in np.asarray(samples.targets)]
+        image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        parquet.write_table(pa.table({"image": pa.array(files, image), "label": words}), f"{part}.parquet")
+
+    found = json.loads(run("train", "pictures", "--json", "--epochs", "20", "--device", "cpu").stdout)
+    assert found["test_accuracy"] > 0.85
+    model = Path("model.safetensors").read_bytes()
+    assert xpnn.load_model("model.safetensors").labels == names
+    scores = [
+        json.loads(run("test", "model.safetensors", path, "--json").stdout)
+        for path in ("pictures", "pictures.zip", "test.parquet")
+    ]
+    for score in scores:
+        assert score["accuracy"] == found["test_accuracy"]
+        assert score["confusion"] == scores[0]["confusion"]
+    run("train", "pictures.zip", "--epochs", "20", "--device", "cpu")
+    assert Path("model.safetensors").read_bytes() == model
+    asked = run("train", "train.parquet", "--test-data", "test.parquet", "--json", "--epochs", "20", "--device", "cpu")
+    assert json.loads(asked.stdout)["test_accuracy"] > 0.85
+    for path in ("pictures/test", "pictures.zip", "test.parquet"):
+        answers = json.loads(run("query", "model.safetensors", path, "--json").stdout)
+        assert {answer["label"] for answer in answers} <= set(names)
+        assert len(answers) == 100
+    assert run("draw", "pictures").stdout.startswith("pictures, row 0: digit-0\n")
+
+
+def test_errors_have_one_line(run: Run) -> None:
+    write_pictures("pictures", xpnn.load("digits").train.take(slice(50)), tuple(map(str, range(10))))
+    Path("pictures/3/broken.png").write_bytes(b"\x89PNG")
+    pa_table = pa.table({"a": [0.5, None], "label": ["x", "y"]})
+    parquet.write_table(pa_table, "null.parquet")
+    for path, problem in (("pictures", "broken.png: "), ("null.parquet", "'a' in row 1, counted from 0, is missing")):
+        for command in ("train", "cross-validate"):
+            lines = run(command, path, "--device", "cpu", exit_code=1).stderr.strip().splitlines()
+            assert problem in lines[-1]
+            assert len(lines) == 1
+
+
+# -- docs/data.md ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_on_data_shows_what_works(run: Run) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    write_iris("iris.csv")
+    parquet.write_table(pa.table({"a": [0.5, 1.5], "label": ["x", "y"]}), "train.parquet")
+    found: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, found)  # noqa: S102 - the page's own
+    assert found["rows"].labels == ["x", "y"]
+    tested = json.loads(run("test", "model.safetensors", "iris.csv", "--json").stdout)
+    assert tested["accuracy"] > 0.8
