@@ -256,9 +256,15 @@ def png() -> bytes:
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "MOST_BYTES", 1 << 20)
     bomb = b"\0" * (1 << 23)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_bytes(bomb)
+    with pytest.raises(DataError, match=r"a.1\.png: more than 1 MiB, too large for a picture: take it out"):
+        load(tmp_path)
     path = write_zip(tmp_path / "b.zip", {"a/1.png": bomb, "b/1.png": png()}, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(DataError, match=r"b\.zip/a/1\.png: more than 1 MiB, too large for a picture: take it out"):
-        load(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(folders, "read_up_to", lambda *_: pytest.fail("its size is known before it is read"))
+        with pytest.raises(DataError, match=r"b\.zip/a/1\.png: more than 1 MiB, too large for a picture: take it out"):
+            load(path)
     content = path.read_bytes()
     for place in (22, content.index(b"PK\x01\x02") + 24):  # the size unpacked, in both of its places: a lie
         content = content[:place] + struct.pack("<I", 1000) + content[place + 4 :]

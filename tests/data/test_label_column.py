@@ -134,10 +134,11 @@ def test_test_data_is_mapped_by_the_training_datas_names(path: Path) -> None:
     path.write_text("a,kind,b\n0.5,cat,1\n1.5,dog,2\n2.5,emu,3\n")
     other = path.with_name("other.csv")
     other.write_text("kind,note,b,a\nemu,x,9,0.5\ndog,y,8,0.25\n")
-    data = load(path, test_data=other, label_column="kind")
-    assert data.test is not None
-    assert data.test.targets is not None
-    assert (data.test.inputs.tolist(), data.test.targets.tolist()) == ([[0.5, 9.0], [0.25, 8.0]], [2, 1])
+    for asked in ("kind", "2"):  # the column's number in the training data
+        data = load(path, test_data=other, label_column=asked)
+        assert data.test is not None
+        assert data.test.targets is not None
+        assert (data.test.inputs.tolist(), data.test.targets.tolist()) == ([[0.5, 9.0], [0.25, 8.0]], [2, 1])
     other.write_text("kind,b,a\nemu,9,0.5\nape,8,0.25\n")
     with pytest.raises(
         DataError, match=r"other.csv: the label 'ape', in row 1, counted from 0, is none of the classes "

@@ -108,7 +108,7 @@ def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
     """The rows to test on, with the labels of the training rows `train`."""
     found = _read(
         path,
-        label_column=label_column or (None if train.columns is None else train.label_column),
+        label_column=label_column if train.columns is None else train.label_column,
         columns=train.columns,
         pixels=train.columns is None,
         classes=None if train.labels else MOST_CLASSES,
