@@ -10,10 +10,9 @@ are passed over.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,9 @@ from xpnn.data.parts import MOST_CLASSES, Parts, natural_order
 from xpnn.data.pictures import MOST_BYTES, decoded
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
+
+if TYPE_CHECKING:
+    import zipfile
 
 READ = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp")
 NOT_READ = (".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".jp2", ".svg")
@@ -87,6 +89,8 @@ def holds_pictures(path: Path) -> bool:
 
 @contextmanager
 def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    import zipfile  # which loads many others
+
     with opened(path) as file:
         try:
             archive = zipfile.ZipFile(file)
