@@ -114,6 +114,8 @@ def arrays(session: nox.Session) -> None:
     """Train on tensors of PyTorch and JAX, and query with them."""
     install(session, *nox.project.dependency_groups(PYPROJECT, "bench-pytorch", "bench-jax"))
     run_pytest(session, "cpu,fake", "test_tensors.py", "test_arrays.py")
+
+
 def interchange(session: nox.Session) -> None:
     """Exchange weights with PyTorch and Keras, and run the page about it."""
     install(session, *nox.project.dependency_groups(PYPROJECT, "interchange"))
