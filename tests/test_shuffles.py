@@ -16,7 +16,7 @@ from scipy.special import chdtrc
 
 from xpnn import to_host
 from xpnn.noise import keys
-from xpnn.shuffles import MOST_ROWS, STREAM, shuffled
+from xpnn.shuffles import BLOCKS, IN_WINDOWS, MOST_ROWS, STREAM, block_shuffled, shuffled
 
 SIZES = [*range(1, 301), 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097, 60_000, 65_535, 65_536, 65_537]
 
@@ -157,3 +157,32 @@ def test_keys_meet_those_of_no_layer() -> None:
     shuffles = keys(5, STREAM, 0, 11 * 100)
     for stream in range(50):
         assert len(np.intersect1d(shuffles, keys(5, stream, 0, 1000))) < 3
+
+
+@pytest.mark.parametrize(("n", "block", "window"), [(1, 1, 1), (10, 4, 2), (1000, 7, 5), (1000, 1000, 1), (64, 8, 3)])
+def test_blocks_are_read_in_random_order_and_rows_are_shuffled_within_a_window(
+    xp: ModuleType, n: int, block: int, window: int
+) -> None:
+    order, blocks = (to_host(part) for part in block_shuffled(xp, n, block, window, 5, 3))
+    count = math.ceil(n / block)
+    assert blocks.tolist() == shuffled(np, count, 5, 3, BLOCKS).tolist()
+    windows, place = math.ceil(count / window), 0
+    for number in range(windows):
+        of_window = blocks[number * window : (number + 1) * window]
+        rows = [row for first in of_window for row in range(first * block, min((first + 1) * block, n))]
+        within = shuffled(np, len(rows), 5, 3 * windows + number, IN_WINDOWS)
+        assert order[place : place + len(rows)].tolist() == [rows[place] for place in within]
+        place += len(rows)
+    assert sorted(order) == [*range(n)]
+
+
+def test_without_a_seed_blocks_and_rows_are_in_the_order_given(xp: ModuleType) -> None:
+    order, blocks = block_shuffled(xp, 10, 4, 2, None, 3)
+    assert (to_host(order).tolist(), to_host(blocks).tolist()) == ([*range(10)], [0, 1, 2])
+
+
+def test_each_row_is_at_each_place_of_a_block_shuffle_as_often() -> None:
+    n, block, window, epochs = 24, 3, 2, 4000
+    found = np.array([block_shuffled(np, n, block, window, 7, epoch)[0] for epoch in range(epochs)])
+    counts = np.array([np.bincount(column, minlength=n) for column in found.T])
+    assert chance(counts, epochs / n) > 1e-3

@@ -17,6 +17,7 @@ from xpnn.errors import DataError
 from xpnn.losses import SCRATCH
 from xpnn.network import MLP
 from xpnn.samples import Samples
+from xpnn.stored import StoredRows
 
 SHARE = 0.7  # of a device's free memory that samples may take: buffers need some too
 ORDER_BYTES = 32  # a row, at most, that an epoch's order takes while it is made (xpnn.shuffles)
@@ -79,6 +80,8 @@ class Evaluation:
 def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Samples:
     """The samples checked, and on the net's device, or on the host where they are and the device has no room for them.
 
+    Rows that stay in a file stay there, unless there are few.
+
     Raises DataError if they don't fit the net or are none.
     """
     samples = Samples.of(samples, net.columns)
@@ -88,6 +91,10 @@ def placed(net: MLP, samples: Samples | tuple[Any, Any], purpose: str) -> Sample
     if samples.weights is not None and not samples.weights.any():
         raise DataError(f"the weights are all 0: there are no rows to {purpose} that count")
     inputs, targets = net.checked_inputs(samples.inputs, samples.columns), net.checked_targets(samples.targets)
+    if isinstance(inputs, StoredRows):
+        if not inputs.are_few:
+            return Samples(inputs, to_host(targets), samples.weights)
+        inputs = inputs.read(0, len(inputs))
     if is_on_host(inputs) and not _has_room(net, inputs, targets, samples.weights):
         return Samples(inputs, to_host(targets), samples.weights)
     return Samples(to_device(inputs, net.device), to_device(targets, net.device), samples.weights)

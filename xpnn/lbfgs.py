@@ -25,6 +25,7 @@ from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep
+from xpnn.stored import StoredRows
 from xpnn.training import placed_weights
 
 
@@ -55,6 +56,8 @@ def train_lbfgs(
     if epochs < 1 or epochs != int(epochs):
         raise ValueError(f"epochs must be a whole number of 1 or more, not {epochs}")
     samples = placed(net, samples, "train on")
+    if isinstance(samples.inputs, StoredRows):
+        raise ValueError("L-BFGS needs all rows in memory, and these stay in their file: take another optimizer")
     watched = None if validation is None else placed(net, validation, "validate on")
     minimize = _scipy_minimize()
     objective = _Objective(net, samples, regularization, label_smoothing, class_weight)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from xpnn.activations import Activation, activation_named, saved_for
-from xpnn.arrays import in_kind_of, in_order, named_array
+from xpnn.arrays import in_kind_of, in_order
 from xpnn.backend import (
     Array,
     ArrayModule,
@@ -25,6 +25,7 @@ from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
 from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
+from xpnn.stored import StoredRows, named_rows, part_of
 
 if TYPE_CHECKING:
     from xpnn.epochs import Epoch
@@ -206,7 +207,7 @@ class MLP:
 
     def _answers(self, inputs: Any) -> Array:
         """What `query` gives, as an array of the net's device."""
-        rows, names = named_array(inputs, self.columns)
+        rows, names = named_rows(inputs, self.columns)
         with self.device.active():
             result = self.outputs(self.checked_inputs(rows[None] if rows.ndim == 1 else rows, names))
         return result[0] if rows.ndim == 1 else result
@@ -218,7 +219,7 @@ class MLP:
         """
         result, rows = self.xp.empty((len(x), self.sizes[-1]), dtype=self.dtype), self.chunk_rows
         for start in range(0, len(x), rows):
-            self._query_chunk(x[start : start + rows], result[start : start + rows])
+            self._query_chunk(part_of(x, start, start + rows), result[start : start + rows])
         return result
 
     @property
@@ -264,14 +265,20 @@ class MLP:
         """`checked_inputs` on the net's device."""
         return to_device(self.checked_inputs(inputs), self.device)
 
-    def checked_inputs(self, inputs: Array, names: Sequence[str] | None = None) -> Array:
+    def checked_inputs(
+        self, inputs: Array, names: Sequence[str] | None = None, numbers: Sequence[int] | None = None
+    ) -> Array:
         """Inputs (n, n_in) as the net uses them: uint8 pixels, or floats of its dtype. Arrays of the host stay there.
 
-        names: of the columns of `inputs`, which are brought into the order of the net's own names, where it has any.
+        names:   of the columns of `inputs`, which are brought into the order of the net's own names, if it has any.
+        numbers: the rows' own, by which an error names them; None: they count from 0.
 
-        With a `standardization` the floats are (value - mean) / deviation, computed in float64.
+        With a `standardization` the floats are (value - mean) / deviation, computed in float64. Of rows that stay in a
+        file (`xpnn.stored`) only the kind is looked at now; each part is when it is read.
         Raises DataError for what is no such thing, TypeError for a CUDA array where the net is on the CPU.
         """
+        if isinstance(inputs, StoredRows) and inputs.shape[1] == self.sizes[0]:
+            return inputs.checked(lambda rows, numbers: self.checked_inputs(rows, names, numbers))
         if names is not None and self.columns is not None:
             inputs = in_order(inputs, names, self.columns)
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
@@ -284,7 +291,7 @@ class MLP:
         if self.standardization is not None:
             inputs = standardized(inputs, self.standardization)
         if inputs.dtype.kind not in "iu":
-            return _finite(as_floats(inputs, self.dtype), "inputs")
+            return _finite(as_floats(inputs, self.dtype), "inputs", numbers)
         low, high = (int(inputs.min()), int(inputs.max())) if inputs.size else (0, 0)
         if low < 0 or high > 255:
             raise DataError(
@@ -369,10 +376,11 @@ def _finite_pair(name: str, meaning: str, values: Sequence[float]) -> tuple[floa
     return pair
 
 
-def _finite(rows: Array, name: str) -> Array:
-    """The rows as they are. Raises DataError naming the first one that isn't finite throughout."""
+def _finite(rows: Array, name: str, numbers: Sequence[int] | None = None) -> Array:
+    """The rows as they are. Raises DataError naming the first one that isn't finite throughout, by its number."""
     if not all_finite(rows):
         row = to_host(xp_of(rows).isfinite(rows)).all(axis=1).tolist().index(False)
+        row = row if numbers is None else numbers[row]
         problem = f"the {name} of row {row}, counted from 0, hold nan, inf or a number too large for {rows.dtype}"
         raise DataError(f"{problem}: correct them, or leave the row out")
     return rows

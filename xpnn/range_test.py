@@ -27,7 +27,7 @@ from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import Schedule
 from xpnn.steps import ReferenceStep, Step
-from xpnn.training import placed_weights, shuffled_order, update_table
+from xpnn.training import placed_weights, update_table
 
 EXPLODED = 4.0  # times the least loss: there the sweep ends, if the loss is above the first one too
 BEYOND_STEEPEST = 6.0  # the suggestion over the rate of steepest fall, from measurements: docs/benchmarks.md
@@ -141,7 +141,7 @@ def _sweep(step: Step, n: int, steps: int, seed: int, progress: Callable[[int], 
 def _batches(step: Step, n: int, seed: int) -> Iterator[Array]:
     """Row numbers for batch after batch, in epochs without end."""
     for epoch in itertools.count(1):
-        order = shuffled_order(step.rows_xp, n, seed, epoch)
+        order = step.epoch_order(seed, epoch)
         for start in range(0, n, step.rows):
             yield order[start : start + step.rows]
 

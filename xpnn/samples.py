@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.arrays import Names, as_array, named_array
+from xpnn.arrays import Names, as_array
 from xpnn.backend import to_host
 from xpnn.errors import DataError
+from xpnn.stored import StoredRows, chunks, named_rows
 
 
 @dataclass(frozen=True)
 class Samples:
     """Rows to learn from, or to be tested on.
 
-    inputs:  (n, n_in), uint8 pixels 0-255 or floats.
+    inputs:  (n, n_in), uint8 pixels 0-255 or floats; of a memory-mapped array (np.memmap) of more than 64 MB the rows
+             stay in its file, as `xpnn.stored.StoredRows`, and are read as they are needed.
     targets: (n,) int64 class labels from 0, or (n, n_out) floats; None where only inputs are known.
     weights: (n,) numbers, how much each row's loss counts; None: all the same.
     columns: names of the inputs' columns, by which a net that has such names puts them in its order; None: they have
@@ -30,13 +32,13 @@ class Samples:
     Each may be any array, table or list that docs/arrays.md names. Inputs and targets on a CUDA card stay there.
     """
 
-    inputs: NDArray[Any]
+    inputs: Any
     targets: NDArray[Any] | None = None
     weights: NDArray[Any] | None = None
     columns: Names = None
 
     def __post_init__(self) -> None:
-        inputs, names = named_array(self.inputs)
+        inputs, names = named_rows(self.inputs)
         targets = None if self.targets is None else as_array(self.targets)
         weights = None if self.weights is None else to_host(as_array(self.weights))
         columns = names if self.columns is None else tuple(self.columns)
@@ -69,7 +71,7 @@ class Samples:
             raise TypeError(f"give Samples, or a pair (inputs, targets), not {type(pair).__name__}")
         if isinstance(pair, Samples):
             return pair
-        inputs, names = named_array(pair[0], columns)
+        inputs, names = named_rows(pair[0], columns)
         return Samples(inputs, pair[1], columns=names)
 
     def take(self, rows: NDArray[Any] | slice) -> Samples:
@@ -153,20 +155,31 @@ def row_weights(
 def standardization_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation (of n, not n - 1) of each column of (n, columns), float64 (columns,) each.
 
+    The rows may be stored: they are then read a block at a time.
+
     Both are for `MLP(standardization=...)`. A column that is the same in all rows gets the deviation 1.
     Raises DataError if there are no rows, or values that are not finite or too large for their squares.
     """
-    values = to_host(as_array(values))
+    values = values if isinstance(values, StoredRows) else to_host(as_array(values))
     if values.ndim != 2 or not len(values):
         raise DataError(f"there must be rows to take means of, (n, columns), not {values.shape}")
+    n, means, spread, is_constant = 0, np.zeros(values.shape[1]), np.zeros(values.shape[1]), np.bool(True)
+    first = values[0]
     with np.errstate(over="ignore", invalid="ignore"):
-        means, deviations = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        for chunk in chunks(values):  # Chan, Golub and LeVeque, 1983: two parts' means and spreads make the whole's
+            m, mean = len(chunk), chunk.mean(axis=0, dtype=np.float64)
+            spread += np.square(chunk - mean).sum(axis=0, dtype=np.float64)
+            if n:  # or a mean whose square is too large would make nan of 0
+                spread += (mean - means) ** 2 * (n * m / (n + m))
+            means += (mean - means) * (m / (n + m))
+            is_constant &= (chunk == first).all(axis=0)  # the rounded mean may differ from the values
+            n += m
+        deviations = np.sqrt(spread / n)
         is_finite = np.isfinite(means) & np.isfinite(deviations)
     if not is_finite.all():
         column = int(np.flatnonzero(~is_finite)[0])
         raise DataError(f"column {column}, counted from 0, has values that are not finite or above 1e150: rescale it")
-    is_constant = (values == values[0]).all(axis=0) | (deviations == 0)  # the rounded mean may differ from the values
-    return means, np.where(is_constant, 1.0, deviations)
+    return means, np.where(is_constant | (deviations == 0), 1.0, deviations)
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,54 @@ from xpnn.backend import Array, ArrayModule, xp_of
 from xpnn.noise import keys, mix
 
 STREAM = 0xFFFFFFFE  # of the keys; those of `xpnn.regularization` count from 0, by one a layer, and stay far below
+BLOCKS, IN_WINDOWS = 0xFFFFFFFD, 0xFFFFFFFC  # streams of `block_shuffled`
 ROUNDS = 10
 LEAST_BITS = 6
 MOST_ROWS = 1 << 30  # CuPy takes rows of arrays shorter than 2^31
 
 
-def shuffled(xp: ArrayModule, n: int, seed: int, epoch: int) -> Array:
+def shuffled(xp: ArrayModule, n: int, seed: int, epoch: int, stream: int = STREAM) -> Array:
     """(n,) int64: the numbers below n in an order that depends on (seed, epoch, n) alone. Waits for the device.
 
+    stream: of the keys; orders of two streams have nothing to do with each other.
     Raises ValueError unless n is between 1 and 2^30.
     """
     if not 1 <= n <= MOST_ROWS:
         raise ValueError(f"1 to {MOST_ROWS} rows can be shuffled, not {n}")
     bits = max(LEAST_BITS, (n - 1).bit_length())
     words = xp.arange(1 << bits, dtype="uint32")
-    _encipher(words, bits, keys(seed, STREAM, (ROUNDS + 1) * epoch, ROUNDS + 1).tolist())
+    _encipher(words, bits, keys(seed, stream, (ROUNDS + 1) * epoch, ROUNDS + 1).tolist())
     return words[xp.flatnonzero(words < n)].astype("int64")
+
+
+def shuffled_order(xp: ArrayModule, n: int, seed: int | None, epoch: int) -> Array:
+    """(n,) int64, an array of `xp`: an epoch's row numbers, as `shuffled`; without a seed in the order given."""
+    return xp.arange(n, dtype="int64") if seed is None else shuffled(xp, n, seed, epoch)
+
+
+def block_shuffled(
+    xp: ArrayModule, n: int, block: int, window: int, seed: int | None, epoch: int
+) -> tuple[Array, Array]:
+    """An order for rows that are read a block at a time: the blocks are shuffled, and the rows of a window of them.
+
+    block:  rows that lie together, of which the last may have fewer; window: blocks that are in memory together.
+
+    Returns (order, blocks): the row numbers below n, int64 (n,), and those of the blocks in the order in which they
+    are read, int64 (blocks,): of `window` blocks after the other all rows come before the next one's. They depend on
+    (seed, epoch, n, block, window) alone; without a seed they are in the order given.
+    """
+    count = -(-n // block)
+    blocks = xp.arange(count, dtype="int64") if seed is None else shuffled(xp, count, seed, epoch, BLOCKS)
+    order, place, windows = xp.arange(n, dtype="int64"), 0, -(-count // window)
+    if seed is None:
+        return order, blocks
+    within = xp.arange(block, dtype="int64")
+    for number in range(windows):
+        rows = (blocks[number * window : (number + 1) * window, None] * block + within).reshape(-1)
+        rows = rows[xp.flatnonzero(rows < n)]
+        order[place : place + len(rows)] = rows[shuffled(xp, len(rows), seed, epoch * windows + number, IN_WINDOWS)]
+        place += len(rows)
+    return order, blocks
 
 
 def _encipher(words: Array, bits: int, round_keys: Sequence[int]) -> None:

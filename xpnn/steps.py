@@ -31,6 +31,7 @@ from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization, Regularizer
 from xpnn.scaling import scale_pixels
+from xpnn.shuffles import shuffled_order
 from xpnn.state import Sums
 
 
@@ -43,6 +44,12 @@ class Step(Protocol):
     @property
     def name(self) -> str:
         """For the record of the epoch."""
+
+    def epoch_order(self, seed: int | None, epoch: int) -> Array:
+        """The row numbers of an epoch, int64 of `rows_xp`, in the order in which the step then takes them.
+
+        It depends on (seed, epoch) and the rows alone; without a seed it is the order in which they are.
+        """
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """Start an epoch whose first update is number `first` of the run, from 0; totals are 0.
@@ -203,6 +210,10 @@ class ReferenceStep:
         net, side = self.net, math.isqrt(self.net.sizes[0])
         background = net.scaling.offset if self.inputs.dtype == "uint8" else 0.0  # what a pixel of 0 becomes
         return Augmenter(settings, net.xp, side, self.rows, net.dtype, background, seed)
+
+    def epoch_order(self, seed: int | None, epoch: int) -> Array:
+        """See Step."""
+        return shuffled_order(self.rows_xp, len(self.inputs), seed, epoch)
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xpnn.augmentation import UNCHANGED, Augmentation, check_pictures
 from xpnn.averaging import mixes
-from xpnn.backend import Array, ArrayModule, as_floats, is_on_host
+from xpnn.backend import Array, as_floats, is_on_host
 from xpnn.epochs import Plan, Progress, Training
 from xpnn.errors import DataError
 from xpnn.evaluation import placed
@@ -22,7 +22,6 @@ from xpnn.optimizers import Optimizer, adam
 from xpnn.plateau import ReduceOnPlateau
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples, row_weights
-from xpnn.shuffles import shuffled
 from xpnn.state import TrainingState
 from xpnn.steps import ReferenceStep
 
@@ -55,6 +54,7 @@ def train(
     samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
     optimizer:       from `xpnn.optimizers`; None: adam().
     shuffle:         visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
+                     Rows that stay in a file (see `xpnn.samples.Samples`) are shuffled by blocks: docs/large-data.md.
     seed:            of the shuffles, of dropout, of noise and of augmentation.
     error_rule:      "gradient", or "book" for the rule of Rashid's book (see `xpnn.steps.ReferenceStep`).
     regularization:  penalties, dropout, noise, limits of norms; none unless it is given.
@@ -115,7 +115,7 @@ def train(
         table=lambda numbers, rates: net.xp.asarray(
             as_floats(update_table(chosen, numbers, rates, average_decay), net.dtype)
         ),
-        order=lambda epoch: shuffled_order(step.rows_xp, n, seed if shuffle else None, epoch),
+        order=lambda epoch: step.epoch_order(seed if shuffle else None, epoch),
         validation=watched,
         plateau=plateau,
         progress=progress,
@@ -168,7 +168,7 @@ def _check_precision(net: MLP, precision: str, fast: bool) -> None:
 def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[float] | None) -> Array | None:
     """(n, 1): how much each row counts (see `xpnn.samples.row_weights`); None: all the same.
 
-    They are of the net's dtype and where the inputs of `samples` are, which `xpnn.evaluation.placed` gave.
+    They are of the net's dtype and where the targets of `samples` are, which `xpnn.evaluation.placed` gave.
 
     Raises DataError for weights that the net's dtype can't hold.
     """
@@ -180,12 +180,7 @@ def placed_weights(net: MLP, samples: Samples, class_weight: str | Sequence[floa
         raise DataError(
             f"the weights, up to {weights.max():.3g}, are too large or too small for {net.dtype}: scale them"
         )
-    return placed if is_on_host(samples.inputs) else net.xp.asarray(placed)
-
-
-def shuffled_order(xp: ArrayModule, n: int, seed: int | None, epoch: int) -> Array:
-    """(n,) int64, an array of `xp`: an epoch's row numbers, as `shuffled`; without a seed in the order given."""
-    return xp.arange(n, dtype="int64") if seed is None else shuffled(xp, n, seed, epoch)
+    return placed if is_on_host(samples.targets) else net.xp.asarray(placed)
 
 
 def update_table(

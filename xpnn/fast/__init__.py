@@ -15,10 +15,12 @@ from xpnn.backend import Array, xp_of
 from xpnn.failures import first_line, is_of_cards_state
 from xpnn.fast import compiled, deferred
 from xpnn.fast.batches import CompiledStep
+from xpnn.fast.windows import WindowedStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE
 from xpnn.steps import ReferenceStep, Step
+from xpnn.stored import StoredRows
 
 CUDA_NOTICE = "loading the CUDA kernels: the first run compiles them, which takes some seconds; CuPy keeps them"
 
@@ -32,8 +34,10 @@ def step_over(
     batch_size: int,
     **options: Any,
 ) -> Step:
-    """What `make` makes of the rest; for rows that `placed` left on the host, a step that brings them to it."""
-    if xp_of(inputs) is net.xp:
+    """What `make` makes of the rest; for rows that `placed` left on the host or in a file, a step that brings them."""
+    if isinstance(inputs, StoredRows) and net.device.kind == "cpu":
+        return WindowedStep(make, net, optimizer, inputs, targets, batch_size, **options)
+    if not isinstance(inputs, StoredRows) and xp_of(inputs) is net.xp:
         return make(net, optimizer, inputs, targets, batch_size, **options)
     from xpnn.fast.streamed import StreamedStep
 

@@ -5,6 +5,8 @@ rows into pinned memory, which the card can read by itself, and starts their cop
 stream waits there for the copy, and learns. It is still busy with the other slot's block meanwhile: gathering, copying
 and learning go on at the same time, and the slowest of them sets the pace.
 
+Rows that stay in a file are gathered from the windows of `xpnn.fast.windows`.
+
 Three things must not happen, and each has its event: learning from a slot before it is filled (`filled`); writing to
 its pinned memory before that is copied, or to its memory on the device before that is learnt (`free`, for both).
 """
@@ -19,11 +21,14 @@ from numpy.typing import NDArray
 
 from xpnn.backend import Array, ArrayModule, take
 from xpnn.fast import captured, online
+from xpnn.fast.windows import Windows
 from xpnn.losses import smoothed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
+from xpnn.shuffles import shuffled_order
 from xpnn.state import Sums
 from xpnn.steps import ReferenceStep, mean_weight
+from xpnn.stored import StoredRows
 
 SLOTS = 2
 SLOT_BYTES = 1 << 26  # of a slot, at most, but for a single batch: what is pinned the host can't use otherwise
@@ -43,7 +48,8 @@ class StreamedStep:
     """The step that `make` makes, on a CUDA device, for rows on the host. It learns just what that one would.
 
     make:            called as ReferenceStep is, and gives a step of its kind.
-    inputs, targets: the training rows, NumPy arrays as `MLP.checked_inputs` and `checked_targets` give them.
+    inputs, targets: the training rows, NumPy arrays as `MLP.checked_inputs` and `checked_targets` give them; the inputs
+                     may be StoredRows.
     weights:         (rows, 1) of the net's dtype, on the host too.
 
     The rest is as for `ReferenceStep`. The row numbers that it takes are on the host: no device is asked for them.
@@ -56,7 +62,7 @@ class StreamedStep:
         make: Callable[..., ReferenceStep],
         net: MLP,
         optimizer: Optimizer,
-        inputs: NDArray[Any],
+        inputs: Any,
         targets: NDArray[Any],
         batch_size: int,
         *,
@@ -67,7 +73,8 @@ class StreamedStep:
         xp, batch = net.xp, min(batch_size, len(inputs))
         if targets.ndim > 1:
             targets = smoothed(targets, net.loss_function, label_smoothing)
-        self.sources = [inputs, targets] if weights is None else [inputs, targets, weights]
+        self.sources: list[Any] = [inputs, targets] if weights is None else [inputs, targets, weights]
+        self.windows: Windows | None = None
 
         def room_for(rows: int) -> list[Array | None]:
             staged = [xp.zeros((rows, *source.shape[1:]), dtype=source.dtype) for source in self.sources]
@@ -77,6 +84,10 @@ class StreamedStep:
         x, t, w = room_for(_block(self.sources, batch))
         self.step = make(net, optimizer, x, t, batch, weights=w, label_smoothing=label_smoothing, **options)
         self.rows = self.step.rows
+        self.n = len(inputs)
+        if isinstance(inputs, StoredRows):
+            self.windows = Windows(inputs, self.sources[1:], self.rows)
+            self.sources = self.windows.buffers
         del x, t, w
         parts = room_for(SLOTS * self.rows)
         self.step.inputs, self.step.targets, self.step.weights = parts
@@ -103,7 +114,14 @@ class StreamedStep:
     @property
     def name(self) -> str:
         """See Step."""
-        return f"{self.step.name}, streamed"
+        return f"{self.step.name}, streamed" + (", from file" if self.windows else "")
+
+    def epoch_order(self, seed: int | None, epoch: int) -> NDArray[np.int64]:
+        """See Step."""
+        if self.windows is not None:
+            return self.windows.epoch_order(seed, epoch)
+        order: NDArray[np.int64] = shuffled_order(np, self.n, seed, epoch)
+        return order
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
@@ -113,6 +131,8 @@ class StreamedStep:
         """See Step."""
         n, slot, learning = len(rows), self.slots[self.next], self.cuda.get_current_stream()
         self.next = (self.next + 1) % SLOTS
+        if self.windows is not None:
+            rows = self.windows.positions(rows)
         slot.free.synchronize()
         for source, pinned, staged in zip(self.sources, slot.pinned, slot.staged, strict=True):
             take(source, rows, out=pinned[:n])
@@ -147,9 +167,9 @@ class StreamedStep:
         self.step.go_on(updates, sums)
 
 
-def _block(sources: Sequence[NDArray[Any]], batch: int) -> int:
+def _block(sources: Sequence[Any], batch: int) -> int:
     """How many rows a slot has room for: as many as the step takes at once, or as few batches as are not too large."""
-    n = len(sources[0])
-    of_a_batch = batch * sum(source.nbytes // n for source in sources)
+    n: int = len(sources[0])
+    of_a_batch: int = batch * sum(source.nbytes // n for source in sources)
     batches = captured.UPDATES * max(1, online.BLOCK // batch)
     return batch * max(1, min(batches, SLOT_BYTES // of_a_batch, -(-n // batch)))
