@@ -15,6 +15,7 @@ from xpnn.network import MLP
 from xpnn.plots import draw_digit
 from xpnn.samples import Samples
 
+SEARCHED = 10_000  # rows, for one that the net gets wrong
 TO_ASCII = str.maketrans("░▒▓█▄▀", ".:*#.'")
 
 
@@ -44,16 +45,17 @@ def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | Non
     """
     if shape is None or samples.targets is None or samples.inputs.dtype != np.uint8:
         return ""
-    predicted = to_host(net.predict(samples.inputs))
-    wrong = np.flatnonzero(predicted != samples.targets)
+    inputs, targets = samples.inputs[:SEARCHED], samples.targets[:SEARCHED]
+    predicted = to_host(net.predict(inputs))
+    wrong = np.flatnonzero(predicted != targets)
     rows = [*range(min(count, len(samples)))]
     if wrong.size and wrong[0] >= len(rows):
         rows[-1] = int(wrong[0])
     titles = []
     for row in rows:
-        said, true = net.labels[predicted[row]], net.labels[samples.targets[row]]
+        said, true = net.labels[predicted[row]], net.labels[targets[row]]
         titles.append(f"{said}" if said == true else f"{said}, but it is {true}")
-    return titled_pictures(titles, samples.inputs[rows], shape)
+    return titled_pictures(titles, np.asarray(inputs[rows]), shape)
 
 
 def titled_pictures(titles: Sequence[str], rows: NDArray[Any], shape: tuple[int, int], across: int = 4) -> str:

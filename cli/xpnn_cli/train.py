@@ -35,7 +35,7 @@ from xpnn_cli.options import (
     writable,
 )
 from xpnn_cli.pictures import predictions_picture
-from xpnn_cli.progress import TrainingProgress, in_turn
+from xpnn_cli.progress import TrainingProgress, in_turn, say_what_stays
 from xpnn_cli.runs import Every, Keeper, checked_data, is_finished, opened, run_options
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
@@ -132,9 +132,10 @@ def train(
     """Train a network on DATA, and save it.
 
     DATA is a name (digits, which comes with xpnn; mnist and the others of `xpnn data list`, which `xpnn data get`
-    downloads), a file (CSV with a label and then pixels of 0-255 on each line, IDX, NPZ, Parquet or Arrow, gzipped or
-    not), or a folder or ZIP file of pictures, in a folder for each class. With --label-column a CSV file has its labels
-    anywhere, and may hold real numbers; with --targets it is a table whose numbers are predicted.
+    downloads), a file (CSV with a label and then pixels of 0-255 on each line, IDX, NPY, NPZ, Parquet or Arrow, gzipped
+    or not; IDX and NPY files need not fit into memory), or a folder or ZIP file of pictures, in a folder for each
+    class. With --label-column a CSV file has its labels anywhere, and may hold real numbers; with --targets it is a
+    table whose numbers are predicted.
 
     \b
       xpnn train                                digits, in a second
@@ -156,6 +157,7 @@ def train(
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
+    say_what_stays(dataset)
     for samples, path in ((dataset.train, data), (dataset.test, test_data)):
         check_shares(settings.output, samples, dataset.labels if predicts_values(dataset) else None, path)
     settings = suited(settings, dataset, recipe, changes)

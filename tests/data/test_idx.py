@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpnn import load
 from xpnn.data.idx import find_labels, read_idx
 from xpnn.errors import DataError
+from xpnn.stored import StoredRows
 
 IMAGES = struct.pack(">IIII", 0x803, 2, 2, 3) + bytes(range(12))
 LABELS = struct.pack(">II", 0x801, 2) + bytes([7, 1])
@@ -124,3 +126,51 @@ def test_a_lying_header_allocates_no_more_than_the_file_holds(tmp_path: Path) ->
         read_idx(path)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xpnn.data.memory.SHARE", 0.0)
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("limit", [None, 1, 5])
+def test_images_that_are_too_large_stay_in_the_file(tmp_path: Path, limit: int | None) -> None:
+    path = write(tmp_path)
+    samples, shape = read_idx(path, limit=limit, may_stay=True)
+    expected, _ = read_idx(path, limit=limit)
+    assert isinstance(samples.inputs, StoredRows)
+    assert isinstance(expected.inputs, np.ndarray)
+    assert shape == (2, 3)
+    np.testing.assert_array_equal(np.asarray(samples.inputs), expected.inputs)
+    np.testing.assert_array_equal(np.array(samples.targets), np.array(expected.targets))
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_packed_file_is_read_into_memory(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_bytes(gzip.compress(IMAGES))
+    assert isinstance(read_idx(path, may_stay=True)[0].inputs, np.ndarray)
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("content", [IMAGES[:-1], IMAGES[:10], IMAGES + b"\0", IMAGES[:16]])
+def test_a_file_of_another_size_than_its_header_says_is_told_in_the_same_words(tmp_path: Path, content: bytes) -> None:
+    words = []
+    for may_stay in (False, True):
+        with pytest.raises(DataError) as caught:
+            read_idx(write(tmp_path, content), may_stay=may_stay)
+        words.append(str(caught.value))
+    assert words[0] == words[1]
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_folder_may_stay_in_its_files_and_a_named_set_may_not(tmp_path: Path) -> None:
+    write(tmp_path)
+    for name in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"t10k-{name}-ubyte").write_bytes((tmp_path / f"train-{name}-ubyte").read_bytes())
+    data = load(tmp_path, classes=8)
+    assert isinstance(data.train.inputs, StoredRows)
+    assert data.test is not None
+    assert isinstance(data.test.inputs, StoredRows)
+    assert isinstance(load("digits").train.inputs, np.ndarray)

@@ -1,4 +1,4 @@
-"""Data sets from files: CSV, IDX, NPZ, Parquet, Arrow and pictures, packed or not, told apart by their content.
+"""Data sets from files: CSV, IDX, NPY, NPZ, Parquet, Arrow and pictures, packed or not, told apart by their content.
 
 A CSV, Parquet or Arrow file holds labels and pixels, or is a table of real numbers with named columns.
 """
@@ -21,6 +21,7 @@ from xpnn.data.idx import read_idx
 from xpnn.data.images import read_digits, read_image
 from xpnn.data.labelled import read_labelled, square
 from xpnn.data.named import is_mnist, read_mnist, read_named
+from xpnn.data.npy import read_npy
 from xpnn.data.npz import read_npz
 from xpnn.data.parts import MOST_CLASSES, Parts, by_names, check_are_classes, parts_of
 from xpnn.data.table import check_targets
@@ -42,6 +43,7 @@ __all__ = [
     "read_idx",
     "read_image",
     "read_labelled",
+    "read_npy",
     "read_npz",
     "read_samples",
     "read_table",
@@ -62,9 +64,11 @@ def load(
     """Load a data set to train on, by name or from a file (docs/data.md shows each format).
 
     source:    the name of a data set ("digits", which comes with xpnn, or another of `xpnn data list`, looked for in
-               $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX, NPZ,
-               Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder of four
-               files named as MNIST's. A name wins over a file of that name: for the file write "./mnist".
+               $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX, NPY,
+               NPZ, Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder of four
+               files named as MNIST's. A name wins over a file of that name: for the file write "./mnist". The inputs
+               of IDX and NPY files that would take more than half of the free memory stay there, as
+               `xpnn.stored.StoredRows`, and are read while they are learnt.
     test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
     classes:   the number of classes; if None, as many as have a name, else the largest label and one more.
@@ -210,8 +214,11 @@ def _read_rows(path: Path, form: str, options: dict[str, Any]) -> Parts:
         case "npz":
             return Parts(*read_npz(path, **options))
         case "idx":
-            samples, image_shape = read_idx(path, **options)
+            samples, image_shape = read_idx(path, **options, may_stay=True)
             return Parts(samples, None, image_shape)
+        case "npy":
+            samples, picture = read_npy(path, **options)
+            return Parts(samples, None, picture)
         case _:
             samples = read_csv(path, **options)
             return Parts(samples, None, square(samples.inputs.shape[1]))

@@ -9,12 +9,13 @@ from xpnn.data.files import first_bytes
 from xpnn.data.folders import holds_pictures
 from xpnn.data.idx import is_idx
 from xpnn.data.images import is_image
+from xpnn.data.npy import NPY_MAGIC
 from xpnn.data.npz import ZIP_MAGICS
 from xpnn.errors import Path
 
 
 def file_format(path: Path) -> str:
-    """Which format the content has: folder, picture, zip (of pictures), npz, idx, arrow (or Parquet) or csv.
+    """Which format the content has: folder, picture, zip (of pictures), npz, npy, idx, arrow (or Parquet) or csv.
 
     What is none of the others is taken for CSV. Raises DataError if the file can't be read.
     """
@@ -25,4 +26,5 @@ def file_format(path: Path) -> str:
         return "picture"
     if head.startswith(ZIP_MAGICS):
         return "zip" if holds_pictures(path) else "npz"
-    return "idx" if is_idx(head) else "arrow" if is_arrow(head) else "csv"
+    formats = {"npy": head.startswith(NPY_MAGIC), "idx": is_idx(head), "arrow": is_arrow(head), "csv": True}
+    return next(name for name, fits in formats.items() if fits)

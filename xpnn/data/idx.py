@@ -8,43 +8,69 @@ from __future__ import annotations
 import math
 import os
 import struct
-from typing import BinaryIO
+from io import BufferedReader
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened, read_up_to
+from xpnn.data.memory import fits
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
+from xpnn.stored import FlatFile, StoredRows
 
 ELEMENT_TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 UINT8 = 0x08
 
 
-def read_idx(images_path: Path, *, limit: int | None = None, labelled: bool = True) -> tuple[Samples, tuple[int, int]]:
+def read_idx(
+    images_path: Path, *, limit: int | None = None, labelled: bool = True, may_stay: bool = False
+) -> tuple[Samples, tuple[int, int]]:
     """Read an IDX file of images and, beside it, the labels file of the same name, each gzipped or not.
 
     limit:    read the first images only, as many as this.
     labelled: look for the labels; if False, the targets are None.
+    may_stay: images that take too much memory (`xpnn.data.memory`) stay in the file, if it is not packed.
 
-    Returns (samples, (height, width)): inputs (n, height * width) uint8, targets (n,) int64.
+    Returns (samples, (height, width)): inputs (n, height * width) uint8, an array or StoredRows, targets (n,) int64.
     Raises DataError for a missing, damaged or different file; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    images = read_idx_array(images_path, 3, limit=limit)
-    height, width = images.shape[1:]
-    if not images.size:
-        raise DataError(
-            f"holds {len(images)} images of {height} x {width} pixels: there is nothing to read", images_path
-        )
-    inputs = images.reshape(len(images), -1)
+    inputs, (height, width) = _read_images(images_path, limit, may_stay)
     if not labelled:
         return Samples(inputs), (height, width)
     labels_path = find_labels(images_path)
     labels = read_idx_array(labels_path, 1, limit=limit)
-    if len(labels) != len(images):
-        raise DataError(f"holds {len(labels)} labels for {len(images)} images: they don't belong together", labels_path)
+    if len(labels) != len(inputs):
+        raise DataError(f"holds {len(labels)} labels for {len(inputs)} images: they don't belong together", labels_path)
     return Samples(inputs, labels.astype(np.int64)), (height, width)
+
+
+def _read_images(path: Path, limit: int | None, may_stay: bool) -> tuple[Any, tuple[int, int]]:
+    """(n, height * width) and (height, width)."""
+    stored = _left_in_file(path, limit) if may_stay else None
+    if stored is not None:
+        return stored
+    images = read_idx_array(path, 3, limit=limit)
+    height, width = images.shape[1:]
+    if not images.size:
+        raise DataError(f"holds {len(images)} images of {height} x {width} pixels: there is nothing to read", path)
+    return images.reshape(len(images), -1), (height, width)
+
+
+def _left_in_file(path: Path, limit: int | None) -> tuple[StoredRows, tuple[int, int]] | None:
+    """The images that are not read now, and their shape; None where they fit into memory, or the file is packed."""
+    with opened(path) as file:
+        if not isinstance(file, BufferedReader):  # but what unpacks
+            return None
+        count, height, width = _read_shape(file, path, 3)
+        rows = count if limit is None else min(limit, count)
+        if fits(rows * height * width):
+            return None
+        _check_length(os.path.getsize(path) - file.tell(), (count, height, width), rows, path)
+        images = FlatFile(path, file.tell(), (rows, height * width), np.dtype(np.uint8))
+    return StoredRows.of(images), (height, width)
 
 
 def read_idx_array(path: Path, dimensions: int, *, limit: int | None = None) -> NDArray[np.uint8]:
@@ -58,13 +84,18 @@ def read_idx_array(path: Path, dimensions: int, *, limit: int | None = None) -> 
         rows = shape[0] if limit is None else min(limit, shape[0])
         # One byte more than promised shows whether the file goes on.
         content = read_up_to(file, rows * row + 1)
-    promised = " x ".join(map(str, shape))
-    if len(content) < rows * row:
-        problem = f"cut short: {len(content)} bytes follow the header, which promises {promised}"
-        raise DataError(f"{problem} = {shape[0] * row}: fetch it again", path)
-    if len(content) > shape[0] * row:
-        raise DataError(f"more bytes follow than the {promised} = {shape[0] * row} that the header promises", path)
+    _check_length(len(content), shape, rows, path)
     return np.frombuffer(content, np.uint8, count=rows * row).reshape(rows, *shape[1:])
+
+
+def _check_length(found: int, shape: tuple[int, ...], rows: int, path: Path) -> None:
+    """Raise DataError unless so many bytes hold the first `rows` of what the header promises, and no more than that."""
+    row, promised = math.prod(shape[1:]), " x ".join(map(str, shape))
+    if found < rows * row:
+        problem = f"cut short: {found} bytes follow the header, which promises {promised}"
+        raise DataError(f"{problem} = {shape[0] * row}: fetch it again", path)
+    if found > shape[0] * row:
+        raise DataError(f"more bytes follow than the {promised} = {shape[0] * row} that the header promises", path)
 
 
 def find_labels(images_path: Path) -> str:

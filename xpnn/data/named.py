@@ -57,12 +57,14 @@ def read_mnist(folder: AnyPath, limit: int | None = None) -> Parts:
             every = f"{', '.join(names[:-1])} and {names[-1]}, each with or without .gz"
             raise DataError(f"{name} is missing: a folder of data must hold {every}", folder)
     train, test, *_ = paths.values()
-    return Parts(*_read_images(train, test, limit))
+    return Parts(*_read_images(train, test, limit, may_stay=True))
 
 
-def _read_images(train_path: Path, test_path: Path, limit: int | None) -> tuple[Samples, Samples, tuple[int, int]]:
-    train, image_shape = read_idx(train_path, limit=limit)
-    test, test_shape = read_idx(test_path)
+def _read_images(
+    train_path: Path, test_path: Path, limit: int | None, may_stay: bool = False
+) -> tuple[Samples, Samples, tuple[int, int]]:
+    train, image_shape = read_idx(train_path, limit=limit, may_stay=may_stay)
+    test, test_shape = read_idx(test_path, may_stay=may_stay)
     if test_shape != image_shape:
         sizes = (
             f"{image_shape[0]} x {image_shape[1]} pixels for training, {test_shape[0]} x {test_shape[1]} for the test"

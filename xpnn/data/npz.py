@@ -69,7 +69,7 @@ def _read_samples(archive: Any, names: tuple[str, str], labelled: bool, path: Pa
     rows = _checked_inputs(inputs, names[0], path).reshape(len(inputs), -1)
     if not labelled:
         return Samples(rows), inputs.shape[1:]
-    labels = _checked_labels(_read_array(archive, names[1], path), names[1], path)
+    labels = checked_labels(_read_array(archive, names[1], path), names[1], path)
     if len(labels) != len(inputs):
         raise DataError(f"{names[0]} has {len(inputs)} rows but {names[1]} has {len(labels)}", path)
     return Samples(rows, labels), inputs.shape[1:]
@@ -89,10 +89,7 @@ def _read_array(archive: Any, name: str, path: Path) -> NDArray[Any]:
 def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
     """The inputs as uint8 or floats of this machine's byte order."""
     if inputs.dtype.kind in "iu":
-        if inputs.min() < 0 or inputs.max() > 255:
-            problem = f"{name} has whole numbers from {inputs.min()} to {inputs.max()}, expected 0 to 255"
-            raise DataError(f"{problem}: store other values as floats", path)
-        return inputs.astype(np.uint8, copy=False)
+        return checked_pixels(inputs, name, path)
     if inputs.dtype.kind != "f":
         raise DataError(f"{name} holds {inputs.dtype}, expected uint8, whole numbers or floats", path)
     fits = np.abs(inputs) <= np.finfo(np.float32).max  # nan does not
@@ -112,7 +109,16 @@ def hold_pixels(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" or np.array_equal(values, np.rint(values))
 
 
-def _checked_labels(labels: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
+def checked_pixels(pixels: NDArray[Any], name: str, path: Path) -> NDArray[np.uint8]:
+    """Whole numbers as uint8. Raises DataError for those that can't be."""
+    if pixels.min() < 0 or pixels.max() > 255:
+        problem = f"{name} has whole numbers from {pixels.min()} to {pixels.max()}, expected 0 to 255"
+        raise DataError(f"{problem}: store other values as floats", path)
+    return pixels.astype(np.uint8, copy=False)
+
+
+def checked_labels(labels: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
+    """Class labels (n,) as int64. Raises DataError for what is none."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found = f"{name} has shape {labels.shape} and holds {labels.dtype}"
         raise DataError(f"{found}, expected one whole number a row: the label", path)

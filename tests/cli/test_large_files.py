@@ -1,0 +1,88 @@
+"""Commands on files whose rows stay there, because they would take too much memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+import xpnn
+from xpnn import stored
+from xpnn.data import memory
+
+Run = Callable[..., Result]
+SMALL = ("--hidden", "6", "--epochs", "2", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing fits into memory; blocks of 10 rows, windows of 40."""
+    monkeypatch.setattr(memory, "SHARE", 0.0)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 640)
+    monkeypatch.setattr(stored, "WINDOW_BYTES", 4 * 640)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """The digits as IDX."""
+    digits = xpnn.load("digits").train.take(slice(300))
+    path, labels = tmp_path / "big-images.idx", np.array(digits.targets).astype(np.uint8)
+    path.write_bytes(struct.pack(">IIII", 0x803, 300, 8, 8) + digits.inputs.tobytes())
+    (tmp_path / "big-labels.idx").write_bytes(struct.pack(">II", 0x801, 300) + labels.tobytes())
+    return path
+
+
+def answer(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_training_says_that_the_rows_stay_and_which_step_ran(run: Run, images: Path) -> None:
+    result = run("train", "big-images.idx", "--json", *SMALL)
+    assert "big-images.idx: 1.92e-05 GB, more than 50% of the free memory: its rows stay in the file" in result.stderr
+    assert "validation: 30 of the 300 training rows are set aside" in result.stderr
+    assert answer(result)["step"] == "reference, from file"
+    assert answer(result)["rows"] == 270
+    again = run("train", "big-images.idx", "--json", *SMALL)
+    assert answer(again)["loss"] == answer(result)["loss"]
+    shown = run("train", "big-images.idx", "--test-data", "big-images.idx", "--limit", "100", *SMALL)
+    assert "trained on 100 rows" in shown.stdout
+    assert "saved model.safetensors" in shown.stdout
+
+
+def test_what_fits_into_memory_says_nothing(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "SHARE", 0.5)
+    result = run("train", "big-images.idx", "--json", *SMALL)
+    assert "stay in the file" not in result.stderr
+    assert answer(result)["step"] == "reference"
+
+
+def test_the_other_commands_read_such_files_too(
+    run: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("train", "big-images.idx", *SMALL)
+    commands = [
+        ("test", "model.safetensors", "big-images.idx", "--json", "--device", "cpu"),
+        ("query", "model.safetensors", "big-images.idx", "--json", "--device", "cpu"),
+        ("draw", "big-images.idx", "--index", "299"),
+    ]
+    found = [run(*command).stdout for command in commands]
+    monkeypatch.setattr(memory, "SHARE", 0.5)
+    assert [run(*command).stdout for command in commands] == found
+    monkeypatch.setattr(memory, "SHARE", 0.0)
+    assert "learning rate" in run("find-lr", "big-images.idx", "--steps", "30", "--device", "cpu").stdout
+    assert "accuracy" in run("cross-validate", "big-images.idx", "--folds", "2", *SMALL).stdout
+
+
+def test_what_can_not_be_done_with_them_is_one_line(run: Run, images: Path) -> None:
+    result = run("train", "big-images.idx", "--optimizer", "lbfgs", *SMALL, exit_code=2)
+    assert "L-BFGS needs all rows in memory, and these stay in their file: take another optimizer" in result.stderr
+    os.truncate(images, 1000)
+    result = run("train", "big-images.idx", *SMALL, exit_code=1)
+    assert "big-images.idx: cut short: 984 bytes follow the header, which promises 300 x 8 x 8" in result.stderr
