@@ -1,12 +1,17 @@
 """What augmentation costs a step, and what it brings: 784-800-10 in batches of 128, as the recipe `augmented` is.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/augmented.py cost
+    OPENBLAS_NUM_THREADS=1 python benchmarks/augmented.py ahead
     python benchmarks/augmented.py accuracy [--seeds N] [--epochs N] [--held-out] [SETTING ...]    needs MNIST
 
 Cost: correctness first (settings of nothing leave the pictures, others don't). Then rounds of the recipe's train step
 without augmentation and with each kind, in turn, and of the augmentation of one batch alone; the median of the rounds,
 their quartiles, and the ratio to the step without in the same round. Processor time, so that other programs disturb
 less: with one thread of BLAS it is what a quiet machine's clock shows.
+
+Ahead: what is left of the cost where a thread augments the next batch while one is learnt, as `train` has it on the
+CPU. Correctness first (the parameters are the same bits as without the thread); then rounds of the step without
+augmentation, with it, and with it ahead, by the clock on the wall: a core must be free, and the machine quiet.
 
 Accuracy: of MNIST's test rows after the last epoch, for the recipe or for settings beside its own; with --held-out of
 the last 10,000 training rows, which are then not learnt: settings are chosen by these.
@@ -20,6 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +36,7 @@ from xpnn.augmentation import UNCHANGED
 from xpnn.augmenter import Augmenter
 from xpnn.backend import matmul
 from xpnn.fast import chosen_step
+from xpnn.fast.ahead import AheadStep
 from xpnn.recipes import RECIPES
 from xpnn.steps import ReferenceStep
 from xpnn.training import update_table
@@ -58,13 +65,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_step(kind: Augmentation) -> ReferenceStep:
+def chosen(*rest: Any, **options: Any) -> ReferenceStep:
+    """As `train` chooses it for a long run."""
+    return chosen_step(1000, lambda _: None, *rest, **options)
+
+
+def make_step(kind: Augmentation, make: Callable[..., Any] = chosen) -> Any:
     generator = np.random.default_rng(0)
     inputs = generator.integers(0, 256, (STEPS * BATCH, 784), dtype=np.uint8)
     net = RECIPE.network(784, "0123456789")
     optimizer = RECIPE.make_optimizer(60_000)
     placed = net.place_inputs(inputs), net.place_targets(generator.integers(0, 10, len(inputs)))
-    step = chosen_step(1000, lambda _: None, net, optimizer, *placed, BATCH, augmentation=kind)
+    step = make(net, optimizer, *placed, BATCH, augmentation=kind)
     steps = np.arange(float(STEPS))
     step.begin_epoch(0, update_table(optimizer, steps, optimizer.schedule(steps)).astype(np.float32))
     return step
@@ -86,21 +98,22 @@ def augment_alone(kind: Augmentation) -> Callable[[], None]:
     return run
 
 
-def epoch_of(step: ReferenceStep) -> Callable[[], None]:
-    order = np.arange(STEPS * BATCH)
+def epoch_of(step: Any) -> Callable[[], None]:
+    table = step.step.table if isinstance(step, AheadStep) else step.table
 
     def run() -> None:
-        step.begin_epoch(0, step.table)
+        step.begin_epoch(0, table)
+        order = step.epoch_order(None, 1)
         for start in range(0, len(order), step.rows):
             step(order[start : start + step.rows])
 
     return run
 
 
-def seconds(run: Callable[[], None]) -> float:
-    started = time.process_time()
+def seconds(run: Callable[[], None], clock: Callable[[], float] = time.process_time) -> float:
+    started = clock()
     run()
-    return (time.process_time() - started) / STEPS
+    return (clock() - started) / STEPS
 
 
 def cost() -> None:
@@ -119,6 +132,32 @@ def cost() -> None:
         ratio = statistics.median(value / base for value, base in zip(values, times["step, none"], strict=True))
         print(
             f"{name:36} {middle * 1e6:7.0f} us ({low * 1e6:.0f} to {high * 1e6:.0f})  {ratio:.2f} of the step without"
+        )
+
+
+def look_ahead() -> None:
+    kinds: dict[str, tuple[Augmentation, Callable[..., Any]]] = {"none": (UNCHANGED, chosen)}
+    for name, kind in (*KINDS.items(), ("recipe", RECIPE.augmentation)):
+        if kind != UNCHANGED:
+            kinds |= {name: (kind, chosen), f"{name}, ahead": (kind, partial(AheadStep, chosen))}
+    steps = {name: make_step(*kind) for name, kind in kinds.items()}
+    runs, times = {name: epoch_of(step) for name, step in steps.items()}, {name: [] for name in steps}
+    for number in range(ROUNDS + 1):
+        for name, run in runs.items():
+            found = seconds(run, time.perf_counter)
+            if number:
+                times[name].append(found)
+    for name, step in steps.items():
+        if isinstance(step, AheadStep):
+            without = steps[name.removesuffix(", ahead")].net.parameters
+            assert np.array_equal(step.step.net.parameters, without), name
+    for name, values in times.items():
+        low, middle, high = statistics.quantiles(values, n=4)
+        costs = sorted(value / base - 1 for value, base in zip(values, times["none"], strict=True))
+        spread = f"{costs[ROUNDS // 4]:+.1%} to {costs[-ROUNDS // 4 - 1]:+.1%}"
+        print(
+            f"{name:24} {middle * 1e6:7.0f} us ({low * 1e6:.0f} to {high * 1e6:.0f})  costs "
+            f"{statistics.median(costs):+.1%} ({spread})  {steps[name].name}"
         )
 
 
@@ -142,7 +181,7 @@ def accuracy(names: list[str], seeds: int, held_out: bool, epochs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["cost", "accuracy"])
+    parser.add_argument("part", choices=["cost", "ahead", "accuracy"])
     parser.add_argument("settings", nargs="*", metavar="SETTING", help=", ".join(SETTINGS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", action="store_true")
@@ -153,6 +192,8 @@ def main() -> None:
         parser.error(f"unknown settings {', '.join(unknown)}: choose from {', '.join(SETTINGS)}")
     if arguments.part == "cost":
         cost()
+    elif arguments.part == "ahead":
+        look_ahead()
     else:
         accuracy(arguments.settings or ["recipe"], arguments.seeds, arguments.held_out, arguments.epochs)
 

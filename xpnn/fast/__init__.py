@@ -13,7 +13,7 @@ from typing import Any
 
 from xpnn.backend import Array, xp_of
 from xpnn.failures import first_line, is_of_cards_state
-from xpnn.fast import compiled, deferred
+from xpnn.fast import ahead, compiled, deferred
 from xpnn.fast.batches import CompiledStep
 from xpnn.fast.windows import WindowedStep
 from xpnn.network import MLP
@@ -34,7 +34,12 @@ def step_over(
     batch_size: int,
     **options: Any,
 ) -> Step:
-    """What `make` makes of the rest; for rows that `placed` left on the host or in a file, a step that brings them."""
+    """What `make` makes of the rest; for rows that `placed` left on the host or in a file, a step that brings them.
+
+    Rows that are augmented on the CPU are augmented ahead of their use, unless the reference itself is asked for.
+    """
+    if make is not ReferenceStep and ahead.pays(net, options):
+        return ahead.AheadStep(make, net, optimizer, inputs, targets, batch_size, **options)
     if isinstance(inputs, StoredRows) and net.device.kind == "cpu":
         return WindowedStep(make, net, optimizer, inputs, targets, batch_size, **options)
     if not isinstance(inputs, StoredRows) and xp_of(inputs) is net.xp:

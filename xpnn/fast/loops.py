@@ -19,8 +19,9 @@ from numba.extending import get_cython_function_address, intrinsic
 
 # Sums may be reordered and products fused, which vectorises them. NaN stays NaN: a run that diverges is to be seen.
 REORDER = {"reassoc", "contract", "nsz", "arcp"}
-loop = njit(cache=True, fastmath=REORDER, error_model="numpy")
-as_written = njit(cache=True, error_model="numpy")  # for what depends on the order of its operations
+# Without Python's lock, so that a thread may prepare the next batch meanwhile (`xpnn.fast.ahead`).
+loop = njit(cache=True, nogil=True, fastmath=REORDER, error_model="numpy")
+as_written = njit(cache=True, nogil=True, error_model="numpy")  # for what depends on the order of its operations
 
 GEMM = {"float32": "sgemm", "float64": "dgemm"}
 POINTERS = 13  # that it takes
