@@ -26,6 +26,7 @@ ALL = Augmentation(shift=0.7, rotate=10, zoom=0.1, shear=5, elastic=34, cutout=1
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(ahead, "LEAST_VALUES", 0)
 
 
 def samples_for(pixels: bool = True, numbers: bool = False, weights: bool = False) -> Samples:
@@ -110,6 +111,10 @@ def test_rows_may_stay_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_where_it_does_not_pay_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trained(samples_for(), fast=False)[2] == {"reference"}
     assert trained(samples_for(), augmentation=Augmentation(), batch_size=20)[2] == {"reference"}
+    monkeypatch.setattr(ahead, "LEAST_VALUES", 7 * SIDE * SIDE + 1)
+    assert trained(samples_for())[2] == {"reference"}
+    monkeypatch.setattr(ahead, "LEAST_VALUES", 7 * SIDE * SIDE)
+    assert trained(samples_for())[2] == {"reference, augmented ahead"}
     monkeypatch.setattr(ahead, "cores", lambda: 1)
     assert trained(samples_for())[2] == {"reference"}
 

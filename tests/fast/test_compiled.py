@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import xpnn
 from xpnn import MLP, Augmentation, Regularization, optimizers, train
-from xpnn.fast import ahead, batches, compiled
+from xpnn.fast import batches, compiled
 from xpnn.schedules import linear
 
 needs_numba = pytest.mark.skipif(not compiled.is_installed(), reason="Numba is not installed (the extra jit)")
@@ -81,8 +81,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def step_for(case: Case) -> str:
     alone = case.batch_size == 1 and case.optimizer.name in ("sgd", "momentum")
-    is_augmented = case.options.get("augmentation") is not None and ahead.cores() > 1
-    return "deferred, compiled" if alone else "compiled, augmented ahead" if is_augmented else "compiled"
+    return "deferred, compiled" if alone else "compiled"
 
 
 @needs_numba

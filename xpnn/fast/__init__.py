@@ -38,7 +38,7 @@ def step_over(
 
     Rows that are augmented on the CPU are augmented ahead of their use, unless the reference itself is asked for.
     """
-    if make is not ReferenceStep and ahead.pays(net, options):
+    if make is not ReferenceStep and ahead.pays(net, batch_size, options):
         return ahead.AheadStep(make, net, optimizer, inputs, targets, batch_size, **options)
     if isinstance(inputs, StoredRows) and net.device.kind == "cpu":
         return WindowedStep(make, net, optimizer, inputs, targets, batch_size, **options)

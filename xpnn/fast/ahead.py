@@ -27,10 +27,13 @@ from xpnn.stored import StoredRows
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+LEAST_VALUES = 50_000  # of a batch, 64 rows of 784: with fewer, to hand it over costs what it gains or more
 
-def pays(net: MLP, options: dict[str, Any]) -> bool:
-    """Whether there is something to augment on the CPU, and a core for it beside the one that learns."""
-    return net.device.kind == "cpu" and options.get("augmentation", UNCHANGED) != UNCHANGED and cores() > 1
+
+def pays(net: MLP, batch_size: int, options: dict[str, Any]) -> bool:
+    """Whether there is enough to augment on the CPU, and a core for it beside the one that learns."""
+    is_augmented = options.get("augmentation", UNCHANGED) != UNCHANGED
+    return net.device.kind == "cpu" and is_augmented and batch_size * net.sizes[0] >= LEAST_VALUES and cores() > 1
 
 
 def cores() -> int:
