@@ -65,9 +65,9 @@ def load(
 
     source:    the name of a data set ("digits", which comes with xpnn, or another of `xpnn data list`, looked for in
                $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX, NPY,
-               NPZ, Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder of four
-               files named as MNIST's. A name wins over a file of that name: for the file write "./mnist". The inputs
-               of IDX and NPY files that would take more than half of the free memory stay there, as
+               NPZ, Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder
+               of four files named as MNIST's. A name wins over a file of that name: for the file write "./mnist".
+               The inputs of IDX and NPY files that would take more than half of the free memory stay there, as
                `xpnn.stored.StoredRows`, and are read while they are learnt.
     test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
