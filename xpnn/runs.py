@@ -109,7 +109,8 @@ class RunFolder:
             try:
                 return load_state(path)
             except ModelFileError as error:
-                say(f"{error}; the one before it is taken")
+                problem = str(error).rpartition("; ")[0]  # without the remedy, for here is a better one
+                say(f"{problem}; the one before it is taken")
                 with suppress(OSError):
                     path.rename(path.with_suffix(".damaged"))
         if files:
