@@ -29,10 +29,11 @@ from xpnn import (
     optimizers,
     record_of,
     save_state,
+    stored,
     to_host,
     train,
 )
-from xpnn.fast import batches, captured, compiled, online
+from xpnn.fast import ahead, batches, captured, compiled, online
 from xpnn.recipes import Recipe
 from xpnn.schedules import linear
 
@@ -194,6 +195,28 @@ def test_rows_that_are_streamed(
     fake_cupy._free = 0
     case = CASES["focal" if name == "weights" else name]
     check_resumed(tmp_path, case.sizes, samples_for(case), "captured, streamed", **settings(case, "cuda"))
+
+
+@pytest.mark.parametrize(("name", "feed"), [("adam", "from file"), ("augmentation", "augmented ahead, from file")])
+def test_rows_that_stay_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, feed: str) -> None:
+    samples = samples_for(CASES[name])
+    row_bytes = samples.inputs.nbytes // len(samples)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 4 * row_bytes)
+    monkeypatch.setattr(stored, "WINDOW_BYTES", 8 * row_bytes)
+    np.save(tmp_path / "rows.npy", samples.inputs)
+    in_file = Samples(np.load(tmp_path / "rows.npy", mmap_mode="r"), samples.targets)
+    assert isinstance(in_file.inputs, stored.StoredRows)
+    check_ahead(tmp_path, monkeypatch, name, in_file, feed)
+
+
+def test_rows_that_are_augmented_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_ahead(tmp_path, monkeypatch, "augmentation", samples_for(CASES["augmentation"]), "augmented ahead")
+
+
+def check_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, samples: Samples, feed: str) -> None:
+    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(ahead, "LEAST_VALUES", 0)
+    check_resumed(tmp_path, CASES[name].sizes, samples, f"reference, {feed}", **settings(CASES[name], "cpu"))
 
 
 def a_state(**options: Any) -> TrainingState:

@@ -21,6 +21,7 @@ from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.scaling import scale_pixels
 from xpnn.shuffles import shuffled_order
+from xpnn.state import Sums
 from xpnn.steps import ReferenceStep
 from xpnn.stored import StoredRows
 
@@ -82,6 +83,11 @@ class AheadStep(FedStep):
         super().begin_epoch(first, table)
         self.augmenter.draws.begin_epoch(first, len(table))
         self.done = 0
+
+    def go_on(self, updates: int, sums: Sums) -> None:
+        """See Step."""
+        super().go_on(updates, sums)
+        self.done = updates
 
     def epoch_order(self, seed: int | None, epoch: int) -> NDArray[np.int64]:
         """See Step. What is asked for next are rows of this epoch, in this order from anywhere on."""

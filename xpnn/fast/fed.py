@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import Array, ArrayModule
+from xpnn.backend import ArrayModule
+from xpnn.fast.outer import OuterStep
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
-from xpnn.state import Sums
 from xpnn.steps import ReferenceStep
 from xpnn.stored import StoredRows
 
 
-class FedStep:
+class FedStep(OuterStep):
     """The step that `make` makes, which learns what `buffers` hold. It learns just what that one would.
 
     make:    called as ReferenceStep is, and gives a step of its kind.
@@ -54,31 +54,3 @@ class FedStep:
     def name(self) -> str:
         """See Step."""
         return f"{self.step.name}, {self.feed}"
-
-    def begin_epoch(self, first: int, table: Array) -> None:
-        """See Step."""
-        self.step.begin_epoch(first, table)
-
-    def totals(self) -> tuple[float, int | None]:
-        """See Step."""
-        return self.step.totals()
-
-    def finite_updates(self) -> int:
-        """See Step."""
-        return self.step.finite_updates()
-
-    def end_epoch(self) -> None:
-        """See Step."""
-        self.step.end_epoch()
-
-    def vectors(self) -> dict[str, Array]:
-        """See Step."""
-        return self.step.vectors()
-
-    def sums(self) -> Sums:
-        """See Step."""
-        return self.step.sums()
-
-    def go_on(self, updates: int, sums: Sums) -> None:
-        """See Step."""
-        self.step.go_on(updates, sums)

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from xpnn.backend import Array, ArrayModule, take
 from xpnn.fast import captured, online
+from xpnn.fast.outer import OuterStep
 from xpnn.fast.windows import Windows
 from xpnn.losses import smoothed
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.shuffles import shuffled_order
-from xpnn.state import Sums
 from xpnn.steps import ReferenceStep, mean_weight
 from xpnn.stored import StoredRows
 
@@ -44,7 +44,7 @@ class Slot(NamedTuple):
     free: Any  # the event after its rows were learnt
 
 
-class StreamedStep:
+class StreamedStep(OuterStep):
     """The step that `make` makes, on a CUDA device, for rows on the host. It learns just what that one would.
 
     make:            called as ReferenceStep is, and gives a step of its kind.
@@ -123,10 +123,6 @@ class StreamedStep:
         order: NDArray[np.int64] = shuffled_order(np, self.n, seed, epoch)
         return order
 
-    def begin_epoch(self, first: int, table: Array) -> None:
-        """See Step."""
-        self.step.begin_epoch(first, table)
-
     def __call__(self, rows: NDArray[np.int64]) -> None:
         """See Step."""
         n, slot, learning = len(rows), self.slots[self.next], self.cuda.get_current_stream()
@@ -141,30 +137,6 @@ class StreamedStep:
         learning.wait_event(slot.filled)
         self.step(slot.numbers[:n])
         learning.record(slot.free)
-
-    def totals(self) -> tuple[float, int | None]:
-        """See Step."""
-        return self.step.totals()
-
-    def finite_updates(self) -> int:
-        """See Step."""
-        return self.step.finite_updates()
-
-    def end_epoch(self) -> None:
-        """See Step."""
-        self.step.end_epoch()
-
-    def vectors(self) -> dict[str, Array]:
-        """See Step."""
-        return self.step.vectors()
-
-    def sums(self) -> Sums:
-        """See Step."""
-        return self.step.sums()
-
-    def go_on(self, updates: int, sums: Sums) -> None:
-        """See Step."""
-        self.step.go_on(updates, sums)
 
 
 def _block(sources: Sequence[Any], batch: int) -> int:
