@@ -42,6 +42,36 @@ def test_records_are_those_of_the_iterates_and_end_where_the_loss_does() -> None
     assert (last.validation.accuracy or 0) > 0.93
 
 
+def test_no_point_is_worked_out_twice_and_passes_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    points: list[bytes] = []
+    worked_out = _Objective._worked_out
+
+    def counted(objective: _Objective, parameters: Any) -> Any:
+        points.append(parameters.tobytes())
+        return worked_out(objective, parameters)
+
+    monkeypatch.setattr(_Objective, "_worked_out", counted)
+    words: list[str] = []
+    net = MLP([64, 30, 10], dtype="float64", seed=1)
+    records = train_lbfgs(net, DIGITS.train, epochs=100, passes=12, say=words.append)
+    assert len(points) == len(set(points)) == 13  # SciPy looks at the limit after a pass
+    assert len(records) < 12
+    assert "EVALUATIONS EXCEEDS LIMIT" in words[0]
+
+
+def test_it_ends_where_the_gradient_is_as_small_as_asked_for() -> None:
+    lengths = []
+    for tolerance in (1e-2, 1e-4):
+        words: list[str] = []
+        net = MLP([64, 10], dtype="float64", seed=1)
+        records = train_lbfgs(
+            net, DIGITS.train, regularization=Regularization(l2=0.01), gradient_tolerance=tolerance, say=words.append
+        )
+        assert words == ["CONVERGENCE: NORM OF PROJECTED GRADIENT <= PGTOL"]
+        lengths.append(len(records))
+    assert lengths[0] < lengths[1]
+
+
 def test_float32_is_trained_too_and_weights_count() -> None:
     rows = DIGITS.train.take(slice(200))
     net = MLP([64, 30, 10], seed=1)
@@ -55,6 +85,7 @@ def test_float32_is_trained_too_and_weights_count() -> None:
         ({"regularization": Regularization(dropout=0.5)}, "l2 alone"),
         ({"regularization": Regularization(l1=0.5)}, "l2 alone"),
         ({"epochs": 0}, "epochs must be a whole number of 1 or more"),
+        ({"passes": 0}, "passes must be a whole number of 1 or more"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:

@@ -24,7 +24,7 @@ from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import NONE, Regularization
 from xpnn.samples import Samples
 from xpnn.schedules import constant
-from xpnn.steps import ReferenceStep
+from xpnn.steps import Buffers, ReferenceStep
 from xpnn.stored import StoredRows
 from xpnn.training import placed_weights
 
@@ -38,13 +38,20 @@ def train_lbfgs(
     regularization: Regularization = NONE,
     class_weight: str | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
+    passes: int | None = None,
+    gradient_tolerance: float = 1e-5,
+    say: Callable[[str], None] | None = None,
 ) -> list[Epoch]:
     """Train `net`, which must be on the CPU, in place; returns a record of each iteration, one or more.
 
     An iteration is a line search, of one or more passes over the rows. There are at most `epochs`, and fewer where the
     loss no longer falls.
 
-    The arguments are those of `train`; of `regularization` only l1 = 0 and l2 can be used.
+    passes:             the most passes over the rows; None: 20 an epoch.
+    gradient_tolerance: the search ends where no part of the gradient is larger.
+    say:                told in the end, by SciPy's words, why it ended: "CONVERGENCE: ..." where it found a minimum.
+
+    The other arguments are those of `train`; of `regularization` only l1 = 0 and l2 can be used.
     Raises ValueError for settings that can't work, DataError for rows that don't fit the net, XpnnError without SciPy,
     DivergenceError where the loss is no finite number at the start.
     """
@@ -53,8 +60,10 @@ def train_lbfgs(
     if regularization != Regularization(l2=regularization.l2):
         raise ValueError("L-BFGS goes with the penalty l2 alone: the rest of the regularization makes its loss noisy")
     check_smoothing(net.loss, label_smoothing)
-    if epochs < 1 or epochs != int(epochs):
-        raise ValueError(f"epochs must be a whole number of 1 or more, not {epochs}")
+    passes = 20 * epochs if passes is None else passes
+    for name, value in (("epochs", epochs), ("passes", passes)):
+        if value < 1 or value != int(value):
+            raise ValueError(f"{name} must be a whole number of 1 or more, not {value}")
     samples = placed(net, samples, "train on")
     if isinstance(samples.inputs, StoredRows):
         raise ValueError("L-BFGS needs all rows in memory, and these stay in their file: take another optimizer")
@@ -76,11 +85,13 @@ def train_lbfgs(
     start = net.parameters.astype(np.float64)
     if not math.isfinite(objective(start)[0]):
         raise DivergenceError("the loss is no finite number at the start; scale the inputs to about -1 to 1")
-    options = {"maxiter": epochs, "maxfun": 20 * epochs}
+    options = {"maxiter": epochs, "maxfun": passes, "gtol": gradient_tolerance}
     found = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
     if not records:  # the loss can't be lowered from the start
         after_iteration(found)
     net.parameters[...] = found.x
+    if say is not None:
+        say(str(found.message))
     return records
 
 
@@ -91,6 +102,17 @@ def _scipy_minimize() -> Callable[..., Any]:
         raise XpnnError("L-BFGS needs SciPy; pip install 'xpnn[lbfgs]'") from error
     function: Callable[..., Any] = minimize
     return function
+
+
+class _StepOverAll(ReferenceStep):
+    """The reference step for the same rows each time: they are gathered once."""
+
+    gathered = False
+
+    def _gather(self, rows: Array, buffers: Buffers) -> None:
+        if not self.gathered:
+            super()._gather(rows, buffers)
+            self.gathered = True
 
 
 class _Objective:
@@ -105,7 +127,7 @@ class _Objective:
         class_weight: str | Sequence[float] | None,
     ) -> None:
         self.net, self.n, self.l2 = net, len(samples), regularization.l2
-        self.step = ReferenceStep(
+        self.step = _StepOverAll(
             net,
             Optimizer("gradient", constant(1.0), _gradient_state, lambda steps, rates: (rates,), _keep_gradient),
             samples.inputs,
@@ -118,8 +140,15 @@ class _Objective:
         self.order, self.table = np.arange(self.n), np.ones((1, 3), dtype=net.dtype)
         self.loss = math.nan  # of the data alone, as of the last call
         self.accuracy: float | None = None
+        self.last: tuple[NDArray[np.float64], float, NDArray[np.float64]] | None = None
 
     def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """SciPy asks twice for the point that a line search ends in, and for the start: it is worked out once."""
+        if self.last is None or not np.array_equal(parameters, self.last[0]):
+            self.last = (parameters.copy(), *self._worked_out(parameters))
+        return self.last[1], self.last[2].copy()
+
+    def _worked_out(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         self.net.parameters[...] = parameters
         self.step.begin_epoch(0, self.table)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -127,7 +156,8 @@ class _Objective:
         total, hits = self.step.totals()
         self.accuracy = None if hits is None else hits / self.n
         self.loss = total / self.n
-        penalty = self.l2 / 2 * float((self.net.weights.astype(np.float64) ** 2).sum())
+        weights = self.net.weights.astype(np.float64)
+        penalty = self.l2 / 2 * float(weights @ weights)
         # The gradient is that of the rows' weighted losses over n, while totals are over their mean weight.
         return self.loss * self.step.mean_weight + penalty, self.step.state["gradient"].astype(np.float64)
 
