@@ -13,6 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from xpnn import MLP, ModelFileError, XpnnError, load_model, save, to_host
+from xpnn.checkpoint import FORMAT
+from xpnn.safetensors import read_tensors
 
 NETS: list[dict[str, Any]] = [
     {"sizes": [5, 4, 3]},
@@ -253,3 +255,12 @@ def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
     with pytest.raises(XpnnError, match="can't be written"):
         save(MLP([5, 3]), tmp_path / "no" / "folder")
+
+
+def test_metadata_are_kept_beside_the_net_and_never_hide_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save(MLP([3, 2]), path, {"author": "née", "format": "another", "network": "{}"})
+    found = read_tensors(path).metadata
+    assert found["author"] == "née"
+    assert found["format"] == FORMAT
+    assert load_model(path).sizes == (3, 2)

@@ -6,7 +6,7 @@ A checkpoint of a run is one, too: beside the model it has the run's state (`xpn
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ from xpnn.scaling import fold_target_scaling
 FORMAT = "xpnn-mlp-1"
 
 
-def save(net: MLP, path: PathLike) -> None:
+def save(net: MLP, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
     """Write the net to a safetensors file, whole or not at all.
+
+    metadata: what else is to be kept in the file, by names that the file hasn't got yet.
 
     Raises XpnnError if the file can't be written, DeviceError if the net's device fails, ValueError if a weight is not
     finite; a file that was there before is then untouched.
@@ -33,7 +35,7 @@ def save(net: MLP, path: PathLike) -> None:
     broken = [name for name, tensor in tensors.items() if not np.isfinite(tensor).all()]
     if broken:
         raise ValueError(f"{broken[0]} holds values that are not finite: the training diverged, nothing was saved")
-    write_tensors(path, description_of(net), tensors)
+    write_tensors(path, {**(metadata or {}), **description_of(net)}, tensors)
 
 
 def description_of(net: MLP) -> dict[str, str]:

@@ -7,7 +7,7 @@ has the state's vectors, and in its metadata the numbers, the history so far, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from xpnn.backend import Device
@@ -44,12 +44,14 @@ def save_state(
     *,
     history: Iterable[dict[str, Any]] = (),
     target_scaling: Standardization | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
     net:            gives its shape and settings; the parameters are the state's.
     history:        a record of each whole epoch, see `xpnn.record_of`, or none.
     target_scaling: in which the net is being trained, and which `load_model` then folds into it.
+    metadata:       what else is to be kept in the file, by names that the file hasn't got yet.
 
     Raises XpnnError if the file can't be written; one that was there before is then untouched.
     """
@@ -57,11 +59,11 @@ def save_state(
     tensors |= {f"{_PREFIX}{name}": vector for name, vector in state.vectors.items()}
     if state.stopping is not None:
         tensors[KEPT] = state.stopping.parameters
-    metadata = description_of(net) | {"state": json.dumps(_numbers(state) | {"history": list(history)})}
+    described = description_of(net) | {"state": json.dumps(_numbers(state) | {"history": list(history)})}
     if target_scaling is not None:
         means, deviations = (list(map(float, numbers)) for numbers in target_scaling)
-        metadata["target_scaling"] = json.dumps({"means": means, "deviations": deviations})
-    write_tensors(path, metadata, tensors, checked=True)
+        described["target_scaling"] = json.dumps({"means": means, "deviations": deviations})
+    write_tensors(path, {**(metadata or {}), **described}, tensors, checked=True)
 
 
 def load_state(path: PathLike) -> Checkpoint:
