@@ -123,6 +123,13 @@ def interchange(session: nox.Session) -> None:
     run_pytest(session, "cpu,fake", *tests)
 
 
+@nox.session
+def sklearn(session: nox.Session) -> None:
+    """Run scikit-learn's checks of estimators, and its own tests of its MLP on ours, with one scikit-learn."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "bench-scikit-learn"))
+    session.run("python", "benchmarks/scikit_learn_tests.py")
+
+
 @nox.session(default=gpu_is_here())
 def tests_cuda(session: nox.Session) -> None:
     """Run the tests on the GPU, with the CuPy for its driver and CUDA's libraries from PyPI."""
