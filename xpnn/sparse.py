@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from xpnn.epochs import Epoch
 from xpnn.network import MLP
 from xpnn.samples import Samples
+from xpnn.shuffles import shuffled_order
 from xpnn.state import TrainingState
-from xpnn.training import shuffled_order, train
+from xpnn.training import train
 
 BLOCK_BYTES = 1 << 26  # of the rows that are dense at a time; smaller ones pay more for each run's beginning
 
