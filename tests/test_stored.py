@@ -227,6 +227,6 @@ def test_a_file_that_changes_is_not_read_on(tmp_path: Path, change: Any, problem
 def test_a_file_that_ends_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = write(tmp_path, pixels())
     cut(tmp_path / "rows")
-    monkeypatch.setattr(stored, "_state", lambda _: rows.file.state)  # type: ignore[attr-defined]  # it was looked at just before
+    monkeypatch.setattr(stored, "file_state", lambda _: rows.file.state)  # type: ignore[attr-defined]  # it was looked at just before
     with pytest.raises(DataError, match="rows: the file became shorter while it was read: start anew"):
         rows.read(5, 12)

@@ -50,6 +50,9 @@ class RowFile(Protocol):
     def read(self, start: int, out: NDArray[Any]) -> None:
         """Read as many rows as `out` has, from number `start` on. Raises DataError where that can't be done."""
 
+    def pick(self, numbers: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Read the rows of these numbers, which never fall, one or more. Raises as `read` does."""
+
 
 @dataclass(frozen=True)
 class FlatFile:
@@ -66,7 +69,7 @@ class FlatFile:
             found = os.stat(self.path)
         except OSError as error:
             raise DataError(f"can't be read: {error.strerror or error}", self.path) from error
-        object.__setattr__(self, "state", _state(found))
+        object.__setattr__(self, "state", file_state(found))
         promised = self.offset + self.shape[0] * self.row_bytes
         if found.st_size < promised:
             raise DataError(f"cut short: it has {found.st_size} bytes and should have {promised}", self.path)
@@ -86,8 +89,7 @@ class FlatFile:
         view = out.reshape(-1).view(np.uint8).data
         try:
             with open(self.path, "rb", buffering=0) as file:
-                if _state(os.fstat(file.fileno())) != self.state:
-                    raise DataError("the file was changed while its rows were in use: start anew", self.path)
+                check_unchanged(os.fstat(file.fileno()), self.state, self.path)
                 file.seek(self.offset + start * self.row_bytes)
                 while view:
                     count = file.readinto(view)
@@ -97,10 +99,29 @@ class FlatFile:
         except OSError as error:
             raise DataError(f"can't be read any more: {error.strerror or error}", self.path) from error
 
+    def pick(self, numbers: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """See RowFile. Each stretch of the file that has enough of the rows is read once."""
+        is_far = np.diff(numbers) * self.row_bytes > GAP_BYTES
+        is_other_piece = np.diff(numbers // max(1, PIECE_BYTES // self.row_bytes)) > 0
+        ends = [*(np.flatnonzero(is_far | is_other_piece) + 1).tolist(), len(numbers)]
+        begin = 0
+        for end in ends:
+            first, last = int(numbers[begin]), int(numbers[end - 1])
+            stretch = np.empty((last + 1 - first, self.shape[1]), dtype=self.dtype)
+            self.read(first, stretch)
+            out[begin:end] = stretch[numbers[begin:end] - first]
+            begin = end
 
-def _state(found: os.stat_result) -> tuple[int, int, int]:
+
+def file_state(found: os.stat_result) -> tuple[int, int, int]:
     """What tells a file from the one that was there before."""
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(found: os.stat_result, state: tuple[int, int, int], path: Path) -> None:
+    """Raise DataError unless the file is as it was."""
+    if file_state(found) != state:
+        raise DataError("the file was changed while its rows were in use: start anew", path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,17 +209,17 @@ class StoredRows:
         return rows
 
     def _picked(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """Rows from here and there, each stretch of the file that has enough of them read once."""
+        """Rows from here and there."""
         rows = np.empty((len(numbers), self.shape[1]), dtype=self.file.dtype)
-        row_bytes = max(1, rows.itemsize * self.shape[1])
+        if not len(rows):
+            return rows
+        if (np.diff(numbers) >= 0).all():
+            self.file.pick(numbers, rows)
+            return rows
         places = numbers.argsort(kind="stable")
-        rising = numbers[places]
-        is_far = np.diff(rising) * row_bytes > GAP_BYTES
-        is_other_piece = np.diff(rising // max(1, PIECE_BYTES // row_bytes)) > 0
-        for part in np.split(places, np.flatnonzero(is_far | is_other_piece) + 1):
-            if len(part):
-                first, last = int(numbers[part[0]]), int(numbers[part[-1]])
-                rows[part] = self._range(range(first, last + 1))[numbers[part] - first]
+        rising = np.empty_like(rows)
+        self.file.pick(numbers[places], rising)
+        rows[places] = rising
         return rows
 
 
