@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import decimal
 import gzip
-import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hub import hub_table, packed
 from numpy.typing import NDArray
-from PIL import Image
 from pyarrow import feather, ipc, parquet
 
-from xpnn.data import columnar, load, read_samples, read_table
+from xpnn.data import columnar, layouts, load, read_samples, read_table
 from xpnn.data.arrow import BATCH_ROWS, opened_arrow
 from xpnn.data.parts import Rows
 from xpnn.errors import DataError
@@ -35,21 +33,6 @@ def pixels(rows: int = 30, seed: int = 0) -> NDArray[np.uint8]:
 
 def labels(rows: int = 30) -> NDArray[np.int64]:
     return np.arange(rows, dtype=np.int64) % 3
-
-
-def packed(row: NDArray[np.uint8], kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(row.reshape(HEIGHT, -1)).save(file, kind)
-    return file.getvalue()
-
-
-def hub_table(x: NDArray[np.uint8], y: Any, names: list[str] | None = None) -> pa.Table:
-    """As the hub's MNIST is: `image` {bytes, path} and `label`, whose names stand beside the schema."""
-    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = pa.table({"image": pa.array([{"bytes": packed(row), "path": None} for row in x], image), "label": y})
-    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
-    noted = json.dumps({"info": {"features": features}})
-    return table.replace_schema_metadata({"huggingface": noted}) if names else table
 
 
 def write_stream(table: pa.Table, path: Path) -> None:
@@ -216,7 +199,7 @@ def test_a_row_group_by_itself(tmp_path: Path) -> None:
     x, y = pixels(), labels()
     parquet.write_table(hub_table(x, y), path := tmp_path / "data", row_group_size=12)
     with opened_arrow(path) as file:
-        layout = columnar.layout_of(file)
+        layout = layouts.layout_of(file)
         groups: list[Rows] = [columnar.read_group(file, layout, group) for group in range(file.groups)]
     assert [len(rows.inputs) for rows in groups] == [12, 12, 6]
     np.testing.assert_array_equal(np.concatenate([rows.inputs for rows in groups]), x)

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from typing import Any, BinaryIO, NamedTuple
 
 from xpnn.data.files import first_bytes, opened
 from xpnn.errors import DataError, Path
+from xpnn.stored import check_unchanged, file_state
 
 PARQUET_MAGIC = b"PAR1"
 ARROW_MAGIC = b"ARROW1"
@@ -24,23 +27,35 @@ def is_arrow(head: bytes) -> bool:
     return head.startswith((PARQUET_MAGIC, ARROW_MAGIC, STREAM_MAGIC))
 
 
+class Footer(NamedTuple):
+    """What a Parquet file has at its end, read once, and how the file was then (`xpnn.stored.file_state`)."""
+
+    metadata: Any
+    state: tuple[int, int, int]
+
+
 class ArrowFile(NamedTuple):
     """An open file of columns.
 
     schema:  pyarrow's: the columns' names and types, and what the writer noted beside them.
     groups:  how many row groups it has; in Arrow's files they are called record batches. A stream is one group.
-    batches: (group, columns' names) -> the group's rows, as pyarrow's record batches of at most BATCH_ROWS rows.
+    batches: (group, columns' names) -> the group's rows, as pyarrow's record batches of at most `batch_rows` rows.
+    footer:  of a Parquet file that is not packed: with it the file can be opened again, to read any of its groups.
     """
 
     path: Path
     schema: Any
     groups: int
     batches: Callable[[int, Sequence[str]], Iterator[Any]]
+    footer: Footer | None = None
 
 
 @contextmanager
-def opened_arrow(path: Path) -> Iterator[ArrowFile]:
+def opened_arrow(path: Path, batch_rows: int = BATCH_ROWS, footer: Footer | None = None) -> Iterator[ArrowFile]:
     """Open a Parquet file, an Arrow file or stream, packed or not.
+
+    footer: of a Parquet file that was open before: it is not read again, and the file must not have changed since. One
+            thread then decodes, for each of several would keep memory of its own.
 
     Whatever goes wrong inside the with block is a DataError, also that pyarrow isn't installed.
     """
@@ -51,7 +66,7 @@ def opened_arrow(path: Path) -> Iterator[ArrowFile]:
     opener = _OPENERS[next(magic for magic in _OPENERS if first_bytes(path, 8).startswith(magic))]
     with opened(path) as file:
         try:
-            found = opener(path, file)
+            found = opener(path, file, batch_rows, footer)
             if len(set(found.schema.names)) < len(found.schema.names):
                 twice = next(name for name in found.schema.names if found.schema.names.count(name) > 1)
                 raise DataError(f"two columns are called {twice!r}: give every column a name of its own", path)
@@ -63,46 +78,53 @@ def opened_arrow(path: Path) -> Iterator[ArrowFile]:
             raise DataError(f"damaged Parquet or Arrow file ({reason}): fetch it again", path) from error
 
 
-def _parquet(path: Path, file: BinaryIO) -> ArrowFile:
+def _parquet(path: Path, file: BinaryIO, batch_rows: int, footer: Footer | None) -> ArrowFile:
     from pyarrow import parquet
 
-    content = parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+    state = file_state(os.fstat(file.fileno()))
+    if footer is not None:
+        check_unchanged(os.fstat(file.fileno()), footer.state, path)
+    metadata = None if footer is None else footer.metadata
+    content = parquet.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
 
     def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
         # Other columns may come along: pyarrow takes "a.b" for the part b of a column a, too.
-        return content.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(names))  # type: ignore[no-any-return]
+        return content.iter_batches(  # type: ignore[no-any-return]
+            batch_rows, row_groups=[group], columns=list(names), use_threads=footer is None
+        )
 
-    return ArrowFile(path, content.schema_arrow, content.num_row_groups, batches)
+    found = Footer(content.metadata, state) if isinstance(file, BufferedReader) else None
+    return ArrowFile(path, content.schema_arrow, content.num_row_groups, batches, found)
 
 
-def _arrow(path: Path, file: BinaryIO) -> ArrowFile:
+def _arrow(path: Path, file: BinaryIO, batch_rows: int, _: Footer | None) -> ArrowFile:
     from pyarrow import ipc
 
     content = ipc.open_file(file)
 
     def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
-        return _cut(content.get_batch(group), names)
+        return _cut(content.get_batch(group), names, batch_rows)
 
     return ArrowFile(path, content.schema, content.num_record_batches, batches)
 
 
-def _stream(path: Path, file: BinaryIO) -> ArrowFile:
+def _stream(path: Path, file: BinaryIO, batch_rows: int, _: Footer | None) -> ArrowFile:
     from pyarrow import ipc
 
     content = ipc.open_stream(file)
 
     def batches(group: int, names: Sequence[str]) -> Iterator[Any]:
         for batch in content:
-            yield from _cut(batch, names)
+            yield from _cut(batch, names, batch_rows)
 
     return ArrowFile(path, content.schema, 1, batches)
 
 
-def _cut(batch: Any, names: Sequence[str]) -> Iterator[Any]:
+def _cut(batch: Any, names: Sequence[str], rows: int) -> Iterator[Any]:
     batch = batch.select(list(names))
     batch.validate(full=True)  # offsets that a stranger wrote may point anywhere
-    for start in range(0, batch.num_rows, BATCH_ROWS):
-        yield batch.slice(start, BATCH_ROWS)
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 _OPENERS = {PARQUET_MAGIC: _parquet, ARROW_MAGIC: _arrow, STREAM_MAGIC: _stream}

@@ -23,11 +23,11 @@ class NotPixelsError(DataError):
 
 
 class Block(NamedTuple):
-    """Rows of a file: pyarrow's record batch, and the number of its first row in the file."""
+    """Rows of a file: pyarrow's record batch, and the rows' numbers in the file."""
 
     path: Path
     batch: Any
-    first: int
+    rows: Sequence[int]
 
     def column(self, name: str) -> Any:
         """The values as they are stored, without a dictionary or the meaning that an extension gives them."""
@@ -37,7 +37,7 @@ class Block(NamedTuple):
 
     def error(self, name: str, row: int, problem: str, kind: type[DataError] = DataError) -> DataError:
         """The error for what a column holds in one of these rows."""
-        return kind(f"{shown(name)} in row {self.first + int(row)}, counted from 0, {problem}", self.path)
+        return kind(f"{shown(name)} in row {self.rows[int(row)]}, counted from 0, {problem}", self.path)
 
     def refuse_missing(self, name: str, array: Any, per_row: int = 1) -> None:
         """Raise DataError for the first null, where there are so many values a row."""
@@ -73,10 +73,13 @@ def numbers(block: Block, names: Sequence[str], pixels: bool) -> NDArray[Any]:
     return values
 
 
-def lists(block: Block, name: str, shape: tuple[int, ...] | None) -> tuple[NDArray[Any], tuple[int, ...]]:
+def lists(
+    block: Block, name: str, shape: tuple[int, ...] | None, pixels: bool = False
+) -> tuple[NDArray[Any], tuple[int, ...]]:
     """A column of lists, (n, numbers): whole numbers as uint8, others as floats; and what is in each list.
 
-    shape: of the lists before these, (numbers,) or (lists, numbers), which these must have, too.
+    shape:  of the lists before these, (numbers,) or (lists, numbers), which these must have, too.
+    pixels: floats are whole numbers, too.
     """
     from pyarrow import compute
 
@@ -100,7 +103,7 @@ def lists(block: Block, name: str, shape: tuple[int, ...] | None) -> tuple[NDArr
         raise DataError(f"{shown(name)} holds lists of the type {array.type}, expected numbers", block.path)
     block.refuse_missing(name, array, width)
     values = _to_numpy(array).reshape(-1, width)
-    if values.dtype.kind == "f":
+    if values.dtype.kind == "f" and not pixels:
         _check_finite(block, name, values)
         return values, tuple(given or counts)
     _check_levels(block, name, values)

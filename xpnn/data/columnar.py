@@ -1,55 +1,27 @@
 """Rows of Parquet and Arrow files: pixels or numbers in columns, in lists, or pictures that are packed in a column.
 
-A layout, made once from the columns' names and types, says which of these a file is, and where its labels are.
-`read_group` reads the rows of one row group, and what reads a whole file puts these together.
+`layouts.py` says which of these a file is. `read_group` reads the rows of one row group, and what reads a whole file
+puts these together; `rowgroups.py` leaves them there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from xpnn.data.arrow import ArrowFile, class_names, index_columns, opened_arrow
-from xpnn.data.blocks import (
-    Block,
-    NotPixelsError,
-    is_label,
-    is_list,
-    is_picture,
-    label_texts,
-    lists,
-    numbers,
-    pictures,
-    storage,
-)
-from xpnn.data.files import check_limit, shown
-from xpnn.data.labelled import FEWEST_PIXELS, are_pixels, square
+from xpnn.data.arrow import ArrowFile, opened_arrow
+from xpnn.data.blocks import Block, NotPixelsError, label_texts
+from xpnn.data.files import check_limit
+from xpnn.data.labelled import are_pixels
+from xpnn.data.layouts import Layout, all_bytes, column_list, layout_of, rows_of, values_of
+from xpnn.data.memory import fits
 from xpnn.data.npz import hold_pixels
 from xpnn.data.parts import Rows
-from xpnn.data.table import check_names, check_targets, column_called
+from xpnn.data.rowgroups import in_file, with_labels
+from xpnn.data.table import check_names, check_targets
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
-
-LABEL_NAMES = ("label", "labels", "class", "target", "y")  # what a column of labels may be called, unless it is named
-
-
-class Layout(NamedTuple):
-    """Where a row's inputs and its label are.
-
-    kind:   "pictures", "lists" or "columns".
-    inputs: names of the columns that hold them; one, but for columns.
-    label:  name of the column of labels; None: they are not read.
-    names:  what the labels' numbers are called.
-    pixels: columns hold pixels, and no real numbers.
-    """
-
-    kind: str
-    inputs: tuple[str, ...]
-    label: str | None
-    names: tuple[str, ...] = ()
-    pixels: bool = False
 
 
 def read_columns(
@@ -75,19 +47,24 @@ def read_columns(
                   (see `labelled.are_pixels`).
 
     Returns inputs (n, n_in): pixels as uint8; lists of other numbers as float32 or float64; columns of others as
-    float64, with their names.
+    float64, with their names. Those of a Parquet file that would take too much memory (`xpnn.data.memory`) stay in the
+    file, if it is not packed, as StoredRows; what they are, its first thousand rows say, or as many as make 1 MB.
     Raises DataError naming the row and the column of what can't be read.
     """
     check_limit(limit)
     with opened_arrow(path) as file:
         layout = layout_of(file, label_column, labelled, columns, pixels)
+        found = None if file.footer is None else in_file(file, layout, pixels)
+        if found is not None and not fits(found.rows.inputs[:limit].nbytes):
+            found.rows.inputs.file.check_groups()
+            return with_labels(file, found, limit)
         try:
             rows = _read(file, layout, limit)
         except NotPixelsError:
             if pixels:
                 raise
             rows = _read(file, layout._replace(pixels=False), limit)
-        sure = pixels or _all_bytes(file, layout.inputs)
+        sure = pixels or all_bytes(file, layout.inputs)
     if layout.kind == "lists" and rows.inputs.dtype != np.uint8 and hold_pixels(rows.inputs):
         return rows._replace(inputs=rows.inputs.astype(np.uint8))
     if layout.kind == "columns" and rows.columns is None and not (sure or are_pixels(rows.inputs)):
@@ -111,78 +88,6 @@ def read_numbers(
         values = _read(file, Layout("columns", (*inputs, *asked), None), limit).inputs
     wanted = None if targets is None else np.ascontiguousarray(values[:, len(inputs) :])
     return Samples(np.ascontiguousarray(values[:, : len(inputs)]), wanted), inputs
-
-
-def column_list(file: ArrowFile) -> list[str]:
-    """The columns' names, but for pandas' row numbers."""
-    left_out = index_columns(file.schema)
-    return [name for name in file.schema.names if name not in left_out]
-
-
-def layout_of(
-    file: ArrowFile,
-    label_column: str | None = None,
-    labelled: bool = True,
-    columns: Sequence[str] | None = None,
-    pixels: bool = False,
-) -> Layout:
-    """How a file is to be read; the arguments are those of `read_columns`. Raises DataError where that isn't clear."""
-    names = column_list(file)
-    kind, inputs = ("columns", ()) if columns is not None else _packed(file, names)
-    label = _label(file, names, inputs, label_column, labelled)
-    if kind == "columns":
-        inputs = tuple(name for name in names if name != label) if columns is None else tuple(columns)
-        check_names(inputs, names, file.path)
-        if not inputs:
-            raise DataError("the label is the only column: at least one more is needed", file.path)
-        if columns is None and not pixels:
-            is_picture = square(len(inputs)) is not None and len(inputs) >= FEWEST_PIXELS
-            pixels = _all_bytes(file, inputs) or (is_picture and _all_whole(file, inputs))
-    if label is None or not labelled:
-        return Layout(kind, inputs, None, (), pixels)
-    return Layout(kind, inputs, label, class_names(file.schema, label), pixels)
-
-
-def _packed(file: ArrowFile, names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """("pictures" or "lists", (the column's name,)) where one column has a row's inputs; else ("columns", ())."""
-    types = {name: storage(file.schema.field(name).type) for name in names}
-    for kind, fits in (("pictures", is_picture), ("lists", is_list)):
-        found = tuple(name for name in names if fits(types[name]))
-        if len(found) > 1:
-            problem = f"{len(found)} columns hold {kind}: {', '.join(map(shown, found[:20]))}"
-            raise DataError(f"{problem}; one is needed, so leave the others out", file.path)
-        if found:
-            return kind, found
-    return "columns", ()
-
-
-def _label(
-    file: ArrowFile, names: Sequence[str], packed: tuple[str, ...], label_column: str | None, labelled: bool
-) -> str | None:
-    """The column of labels: the one that is asked for, or that has a usual name, or that alone is not `packed`."""
-    if label_column is not None:
-        label = column_called(label_column, names)
-        check_names([label], [name for name in names if name not in packed], file.path)
-        return label
-    usual = (name for wanted in LABEL_NAMES for name in names if name.lower() == wanted and name not in packed)
-    others = [name for name in names if name not in packed and is_label(storage(file.schema.field(name).type))]
-    found = next(usual, others[0] if packed and len(others) == 1 else None)
-    if found is None and labelled:
-        there = ", ".join(map(shown, names[:20])) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
-        problem = f"which column has the labels? None is called {', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
-        raise DataError(f"{problem}; name it (label_column=, --label-column): the columns are {there}", file.path)
-    return found
-
-
-def _all_bytes(file: ArrowFile, names: Sequence[str]) -> bool:
-    """Whether all columns have the type uint8."""
-    return all(str(storage(file.schema.field(name).type)) == "uint8" for name in names)
-
-
-def _all_whole(file: ArrowFile, names: Sequence[str]) -> bool:
-    from pyarrow import types
-
-    return all(types.is_integer(storage(file.schema.field(name).type)) for name in names)
 
 
 def read_group(file: ArrowFile, layout: Layout, group: int) -> Rows:
@@ -220,16 +125,8 @@ def _blocks(file: ArrowFile, layout: Layout, groups: Iterable[int]) -> Iterator[
         for batch in file.batches(group, asked):
             if not batch.num_rows:
                 continue
-            block = Block(file.path, batch, first)
-            if layout.kind == "pictures":
-                values, shape = pictures(block, layout.inputs[0], shape)
-            elif layout.kind == "lists":
-                values, shape = lists(block, layout.inputs[0], shape)
-            else:
-                values = numbers(block, layout.inputs, layout.pixels)
+            block = Block(file.path, batch, range(first, first + batch.num_rows))
+            values, shape = values_of(block, layout, shape)
             labels = [] if layout.label is None else label_texts(block, layout.label, layout.names)
-            is_table = layout.kind == "columns" and not layout.pixels
-            picture = (shape[0], shape[1]) if shape is not None and len(shape) == 2 else square(values.shape[1])
-            columns = layout.inputs if is_table else None
-            yield Rows(values, labels, None if is_table else picture, columns, layout.label, layout.names)
+            yield rows_of(values, labels, layout, shape)
             first += batch.num_rows

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpnn.data.files import shown
 from xpnn.data.lines import is_number
@@ -41,7 +40,7 @@ class Parts(NamedTuple):
 class Rows(NamedTuple):
     """Rows as a reader of tables finds them.
 
-    inputs:       (n, n_in), uint8 pixels or floats.
+    inputs:       (n, n_in), uint8 pixels or floats; an array, or StoredRows.
     labels:       of each row, as it stands there; none where they were not asked for.
     image_shape:  (height, width) where a row is a picture.
     columns:      names of the input columns, where each has a meaning of its own.
@@ -49,7 +48,7 @@ class Rows(NamedTuple):
     names:        what the numbers among the labels are called, where the file says so.
     """
 
-    inputs: NDArray[np.generic]
+    inputs: Any
     labels: list[str]
     image_shape: tuple[int, int] | None = None
     columns: tuple[str, ...] | None = None

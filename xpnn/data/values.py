@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xpnn.data import columnar, table
+from xpnn.data import columnar, layouts, table
 from xpnn.data.arrow import opened_arrow
 from xpnn.data.files import shown
 from xpnn.data.formats import file_format
@@ -53,7 +53,7 @@ def columns_called(path: Path, asked: Sequence[str]) -> tuple[str, ...]:
         names, _, _ = columns_of(path, asked)
     else:
         with opened_arrow(path) as file:
-            names = columnar.column_list(file)
+            names = layouts.column_list(file)
     return tuple(column_called(name, names) for name in asked)
 
 
