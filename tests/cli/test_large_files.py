@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import Result
+from pyarrow import parquet
 
 import xpnn
 from xpnn import stored
@@ -86,3 +88,22 @@ def test_what_can_not_be_done_with_them_is_one_line(run: Run, images: Path) -> N
     os.truncate(images, 1000)
     result = run("train", "big-images.idx", *SMALL, exit_code=1)
     assert "big-images.idx: cut short: 984 bytes follow the header, which promises 300 x 8 x 8" in result.stderr
+
+
+def test_shards_as_the_hub_has_them(run: Run, tmp_path: Path) -> None:
+    digits = xpnn.load("digits").train.take(slice(300))
+    table = pa.table({"pixels": list(digits.inputs), "label": np.array(digits.targets)})
+    for name, start, stop in (("train-0-of-2", 0, 130), ("train-1-of-2", 130, 250), ("test-0-of-1", 250, 300)):
+        parquet.write_table(table.slice(start, stop - start), tmp_path / f"{name}.parquet", row_group_size=10)
+    result = run("train", ".", "--json", *SMALL)
+    assert ".: 1.6e-05 GB, more than 50% of the free memory: its rows stay in the file" in result.stderr
+    assert (answer(result)["step"], answer(result)["rows"]) == ("reference, from file", 250)
+    assert "of 50" in run("test", "model.safetensors", ".", "--device", "cpu").stdout
+    assert (
+        "a CSV, Parquet or Arrow file with column names is needed"
+        in run("train", ".", "--targets", "label", exit_code=1).stderr
+    )
+    parquet.write_table(table, tmp_path / "train-1-of-2.parquet")
+    os.truncate(tmp_path / "train-0-of-2.parquet", 900)
+    result = run("train", ".", *SMALL, exit_code=1)
+    assert "train-0-of-2.parquet: damaged Parquet or Arrow file" in result.stderr

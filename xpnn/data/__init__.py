@@ -24,6 +24,7 @@ from xpnn.data.named import is_mnist, read_mnist, read_named
 from xpnn.data.npy import read_npy
 from xpnn.data.npz import read_npz
 from xpnn.data.parts import MOST_CLASSES, Parts, by_names, check_are_classes, parts_of
+from xpnn.data.shards import read_shards
 from xpnn.data.table import check_targets
 from xpnn.data.values import TABLES, columns_called, read_table, wrong_value
 from xpnn.errors import DataError, Path
@@ -46,6 +47,7 @@ __all__ = [
     "read_npy",
     "read_npz",
     "read_samples",
+    "read_shards",
     "read_table",
     "read_zip",
     "wrong_value",
@@ -65,9 +67,10 @@ def load(
 
     source:    the name of a data set ("digits", which comes with xpnn, or another of `xpnn data list`, looked for in
                $XPNN_DATA_DIR and in the user's cache folder and never downloaded here), or a path: a CSV, IDX, NPY,
-               NPZ, Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; or a folder
-               of four files named as MNIST's. A name wins over a file of that name: for the file write "./mnist".
-               The inputs of IDX and NPY files that would take more than half of the free memory stay there, as
+               NPZ, Parquet or Arrow file; a folder or ZIP file of pictures, in a folder for each class; a folder
+               of Parquet files, as the Hugging Face hub has them; or one of four files named as MNIST's. A name wins
+               over a file of that name: for the file write "./mnist".
+               The inputs of IDX, NPY and Parquet files that would take more than half of the free memory stay there, as
                `xpnn.stored.StoredRows`, and are read while they are learnt.
     test_data: what to test on in place of the source's own test rows: a name (its test rows) or a file, as above.
     limit:     keep the first training rows only, as many as this; the test rows all stay.
@@ -193,6 +196,8 @@ def _read(
         raise DataError(f"no such file; the data sets known by name are {', '.join(NAMES[:-1])} and {NAMES[-1]}", path)
     form = file_format(path)
     options: dict[str, Any] = {"limit": limit, "labelled": labelled}
+    if form == "shards":
+        return read_shards(path, label_column, **options, columns=columns, pixels=pixels, classes=classes)
     if label_column is None and columns is None and form != "arrow":
         return _read_rows(path, form, options)
     if form not in TABLES:

@@ -165,7 +165,7 @@ def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: boo
     if not pictures:
         raise DataError(f"there are no pictures ({', '.join(READ)}): {LAYOUT}", path)
     while all(len(p.names) > 2 for p in pictures) and len(tops := {p.names[0] for p in pictures}) == 1:
-        if _role(*tops):
+        if role_of(*tops):
             break
         pictures = [picture._replace(names=picture.names[1:]) for picture in pictures]  # a folder around all others
     if not labelled and all(len(picture.names) == 1 for picture in pictures):
@@ -185,10 +185,10 @@ def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: boo
 def _by_role(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
     """The pictures for training, test and validation, each of which lies in a class's folder."""
     pictures = list(pictures)
-    is_split = any(len(picture.names) > 2 and _role(picture.names[0]) for picture in pictures)
+    is_split = any(len(picture.names) > 2 and role_of(picture.names[0]) for picture in pictures)
     roles: dict[str, list[Picture]] = {}
     for picture in pictures:
-        role = _role(picture.names[0]) if is_split else "train"
+        role = role_of(picture.names[0]) if is_split else "train"
         if role is None or len(picture.names) != 2 + is_split:
             wanted = "train/CLASS, test/CLASS or val/CLASS, as others do" if is_split else "CLASS"
             problem = (
@@ -199,8 +199,8 @@ def _by_role(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
     return roles
 
 
-def _role(name: str) -> str | None:
-    """What the pictures in a folder of this name are for, if the name says it."""
+def role_of(name: str) -> str | None:
+    """What that which has this name is for, train, test or validation, if the name says it."""
     roles = {"train": TRAIN, "test": TEST, "validation": VALIDATION}
     return next((role for role, names in roles.items() if name.lower() in names), None)
 

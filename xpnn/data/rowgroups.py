@@ -129,10 +129,13 @@ class InFile(NamedTuple):
     layout: Layout
 
 
-def in_file(file: ArrowFile, layout: Layout, pixels: bool = False) -> InFile | None:
+def in_file(file: ArrowFile, layout: Layout, pixels: bool = False, decided: bool = False) -> InFile | None:
     """The rows of a Parquet file that is not packed, of which the first are read to know them; None if it has no rows.
 
-    layout: what `layout_of` found; pixels: columns must hold pixels, as for `read_columns`.
+    layout:  what `layout_of` found.
+    pixels:  columns must hold pixels, as for `read_columns`.
+    decided: the layout is that of another file, and says whether these hold pixels; if False, the first rows do.
+
     Raises DataError for what can't be read.
     """
     batches = (batch for group in range(file.groups) for batch in file.batches(group, layout.inputs))
@@ -145,15 +148,14 @@ def in_file(file: ArrowFile, layout: Layout, pixels: bool = False) -> InFile | N
     try:
         first, shape = values_of(block, layout)
     except NotPixelsError:
-        if pixels or not layout.pixels:
+        if pixels or decided or not layout.pixels:
             raise
         layout = layout._replace(pixels=False)
         first, shape = values_of(block, layout)
-    sure = pixels or all_bytes(file, layout.inputs)
-    if layout.kind == "lists" and first.dtype != np.uint8 and hold_pixels(first):
-        layout = layout._replace(pixels=True)
-    if layout.kind == "columns" and layout.pixels and not (sure or are_pixels(first)):
-        layout = layout._replace(pixels=False)
+    if not decided and layout.kind == "lists":
+        layout = layout._replace(pixels=first.dtype != np.uint8 and hold_pixels(first))
+    elif not decided and layout.kind == "columns" and layout.pixels:
+        layout = layout._replace(pixels=pixels or all_bytes(file, layout.inputs) or are_pixels(first))
     like = values_of(block, layout)[0]
     groups = RowGroups(file, layout.inputs, lambda block: values_of(block, layout, shape)[0], like)
     return InFile(rows_of(stored.StoredRows.of(groups), [], layout, shape), layout)
