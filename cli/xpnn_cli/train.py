@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 import xpnn
-from xpnn.data import MOST_CLASSES, read_samples, read_table
-from xpnn.data.catalogue import NAMES
-from xpnn.early_stopping import best_record
+from xpnn.data import MOST_CLASSES
 from xpnn.files import check_writable
 from xpnn.history import Record
 from xpnn.recipes import Recipe
@@ -34,8 +29,8 @@ from xpnn_cli.options import (
     print_json,
     writable,
 )
-from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.progress import TrainingProgress, in_turn, say_what_stays
+from xpnn_cli.report import report, summary
 from xpnn_cli.runs import Every, Keeper, checked_data, is_finished, opened, run_options
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
@@ -45,18 +40,15 @@ from xpnn_cli.tables import (
     into_own_units,
     network_options,
     prediction_options,
-    predictions,
     predicts_values,
     scaled,
-    scores_by_part,
-    scores_lines,
     suited,
     target_scaling,
 )
+from xpnn_cli.validation import with_validation
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 MODEL_NAME = "model.safetensors"
-PARTED = 1.1  # times its least value: a validation loss above that has turned
 
 
 @click.command(cls=GroupedCommand)
@@ -161,41 +153,29 @@ def train(
     for samples, path in ((dataset.train, data), (dataset.test, test_data)):
         check_shares(settings.output, samples, dataset.labels if predicts_values(dataset) else None, path)
     settings = suited(settings, dataset, recipe, changes)
-    dataset, validation = _with_validation(dataset, validation_data, validation_fraction, settings)
+    dataset, validation = with_validation(dataset, validation_data, validation_fraction, settings)
     started = time.perf_counter()
     with usage_errors():
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))
         scaling = target_scaling(net, dataset)
         for samples, path in ((dataset.test, test_data), (validation, validation_data)):
             check_reach(net, samples, path)
-        rows = "test" if validation is dataset.test else "validation"
-        watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
-        samples, watched = scaled(dataset.train, scaling), scaled(validation, scaling)
         keeper = None if folder is None else Keeper(folder, settings, net, scaling, checkpoint_every)
-        options: dict[str, Any] = {"progress": watch.step_callback, "say": watch.say}
         apart = None if validation is dataset.test else validation
         digest = checked_data(folder, resume is not None, dataset.train, apart, dataset.test)
         if keeper is not None:
-            keeper.begin(settings, len(samples), digest) if resume is None else keeper.go_on()
-            options |= {"progress": in_turn(watch.step_callback, keeper.after_step), "resume": keeper.state}
-        epochs = settings.train(net, samples, seed=seed, validation=watched, **options)
-        kept = "epoch {}" if settings.patience is None else "the best epoch"
-        records = _run(epochs, watch, net, out, scaling, kept, keeper)
+            keeper.begin(settings, len(dataset.train), digest) if resume is None else keeper.go_on()
+        work = _Work(net, settings, out, scaling, keeper)
+        records = _learn(work, dataset, validation, seed)
     seconds = time.perf_counter() - started
-    try:
-        into_own_units(net, scaling)
-        scaling = None
-        result = _summary(net, dataset, validation, records, settings)
-        xpnn.save(net, out)
-    except xpnn.DeviceError as error:
-        _keep(error, net, out, scaling, kept.format(len(records)))
+    result = _saved(work, dataset, validation, records)
     result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
     if folder is not None:
         folder.finish(result | {"model": os.path.abspath(out)})
     if as_json:
         print_json(result)
     else:
-        click.echo(_report(net, dataset, result))
+        click.echo(report(net, dataset, result))
 
 
 def _place_for_the_model(out: Path | None, folder: RunFolder | None) -> Path:
@@ -210,54 +190,31 @@ def _place_for_the_model(out: Path | None, folder: RunFolder | None) -> Path:
     return out
 
 
-def _with_validation(
-    dataset: xpnn.Dataset, source: str | None, fraction: float | None, settings: Recipe
-) -> tuple[xpnn.Dataset, xpnn.Samples | None]:
-    """The rows to watch: the user's own; or some set aside; or the test rows, where nothing is chosen by them."""
-    if source is not None:
-        if fraction is not None:
-            raise click.UsageError("--validation-data and --validation-fraction are two ways to one thing; give one.")
-        return dataset, _own_validation(dataset, source, settings)
-    stops = settings.patience is not None and settings.metric.startswith("validation")
-    n, decides = len(dataset.train), stops or settings.plateau is not None
-    if fraction is None:
-        if decides and n < 20:
-            raise click.UsageError(
-                f"{n} training rows are too few to set some aside: give --validation-data or --validation-fraction."
-            )
-        if n < 20 or (dataset.test is not None and not decides):
-            return dataset, dataset.test
-        fraction = 0.1
-    try:
-        rows, validation = dataset.train.split(fraction)
-    except ValueError as error:
-        raise click.UsageError(f"--validation-fraction: {error}") from error
-    click.echo(f"validation: {len(validation):,} of the {n:,} training rows are set aside", err=True)
-    return dataclasses.replace(dataset, train=rows), validation
+class _Work(NamedTuple):
+    """A net that learns.
+
+    out:     where its model goes.
+    scaling: of the targets while it learns; None: it answers in their own units.
+    keeper:  writes down what it does; None: nobody does.
+    """
+
+    net: xpnn.MLP
+    settings: Recipe
+    out: Path
+    scaling: Standardization | None
+    keeper: Keeper | None
 
 
-def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpnn.Samples:
-    if predicts_values(dataset):
-        validation, _ = read_table(source, dataset.labels, columns=dataset.columns)
-        check_shares(settings.output, validation, dataset.labels, source)
-        return validation
-    validation = read_samples(source, labels=dataset.labels, label_column=dataset.label_column, columns=dataset.columns)
-    width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
-    if width != expected:
-        raise xpnn.DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", source)
-    return validation
-
-
-def _run(
-    epochs: Iterator[xpnn.Epoch],
-    watch: TrainingProgress,
-    net: xpnn.MLP,
-    out: Path,
-    scaling: Standardization | None,
-    kept: str,
-    keeper: Keeper | None,
-) -> list[Record]:
-    """All epochs; where they are broken off, what was learnt is saved. kept: which epoch's weights the net has."""
+def _learn(work: _Work, dataset: xpnn.Dataset, validation: xpnn.Samples | None, seed: int) -> list[Record]:
+    """All epochs; where they are broken off, what was learnt is saved."""
+    settings, keeper = work.settings, work.keeper
+    rows = "test" if validation is dataset.test else "validation"
+    watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
+    options: dict[str, Any] = {"progress": watch.step_callback, "say": watch.say}
+    if keeper is not None:
+        options |= {"progress": in_turn(watch.step_callback, keeper.after_step), "resume": keeper.state}
+    samples, watched = scaled(dataset.train, work.scaling), scaled(validation, work.scaling)
+    epochs = settings.train(work.net, samples, seed=seed, validation=watched, **options)
     records = [] if keeper is None else keeper.history
     if keeper is not None:
         keeper.follow(epochs)
@@ -275,95 +232,36 @@ def _run(
     except (xpnn.XpnnError, KeyboardInterrupt) as error:
         if not records or not (keeper is None or isinstance(error, xpnn.DivergenceError)):  # the run can go on
             raise
-        _keep(error, net, out, scaling, kept.format(len(records)))
+        _keep(error, work, len(records))
     return records
 
 
-def _keep(
-    error: xpnn.XpnnError | KeyboardInterrupt, net: xpnn.MLP, out: Path, scaling: Standardization | None, epoch: str
-) -> NoReturn:
-    """Save what was learnt up to the error, which a lost device keeps to itself, and raise it with a word on that."""
-    saved = f"{out} has the weights after {epoch}"
+def _saved(
+    work: _Work, dataset: xpnn.Dataset, validation: xpnn.Samples | None, records: list[Record]
+) -> dict[str, Any]:
+    """The result, of a net that is saved in the targets' own units."""
     try:
-        into_own_units(net, scaling)
-        xpnn.save(net, out)
+        into_own_units(work.net, work.scaling)
+        work = work._replace(scaling=None)
+        result = summary(work.net, dataset, validation, records, work.settings)
+        xpnn.save(work.net, work.out)
+    except xpnn.DeviceError as error:
+        _keep(error, work, len(records))
+    return result
+
+
+def _keep(error: xpnn.XpnnError | KeyboardInterrupt, work: _Work, epochs: int) -> NoReturn:
+    """Save what was learnt up to the error, which a lost device keeps to itself, and raise it with a word on that."""
+    epoch = f"epoch {epochs}" if work.settings.patience is None else "the best epoch"
+    saved = f"{work.out} has the weights after {epoch}"
+    try:
+        into_own_units(work.net, work.scaling)
+        xpnn.save(work.net, work.out)
     except xpnn.DeviceError:
         if not isinstance(error, xpnn.DeviceError):
             raise
-        saved = f"{out} was not written"
+        saved = f"{work.out} was not written"
     if isinstance(error, KeyboardInterrupt):
         click.echo(f"\n{saved}", err=True)
         raise error
     raise type(error)(f"{error}; {saved}") from error
-
-
-def _summary(
-    net: xpnn.MLP,
-    dataset: xpnn.Dataset,
-    validation: xpnn.Samples | None,
-    records: list[Record],
-    settings: Recipe,
-) -> dict[str, Any]:
-    """How it went, in plain numbers."""
-    stops = settings.patience is not None
-    best = best_record(records, settings.metric, settings.minimum_change) if stops else records[-1]
-    watches_test = validation is dataset.test
-    parts = {"train": dataset.train, "validation": None if watches_test else validation, "test": dataset.test}
-    found = {name: rows and xpnn.evaluate(net, rows) for name, rows in parts.items()}
-    if not all(math.isfinite(score) for part in found.values() if part for score in part.scores().values()):
-        raise xpnn.DivergenceError("the trained net's answers are no finite numbers: try a lower --lr")
-    return {
-        "data": dataset.name,
-        "rows": len(dataset.train),
-        "sizes": list(net.sizes),
-        "parameters": net.parameters.size,
-        "device": str(net.device),
-        "dtype": net.dtype,
-        "step": best["step"],
-        "epochs": len(records),
-        "best_epoch": best["epoch"] if stops else None,
-        "loss": best["loss"],
-        **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
-        **scores_by_part(found),
-        "note": None if stops else _note(records, watches_test),
-        "epoch_seconds": [record["seconds"] for record in records],
-    }
-
-
-def _note(records: list[Record], watches_test: bool) -> str | None:
-    """A word where training and validation have parted ways: more epochs then only learn the training rows by heart."""
-    losses: list[Any] = [record.get("validation_loss") for record in records]
-    if len(losses) < 3 or None in losses:  # not all are numbers
-        return None
-    best = min(range(len(losses)), key=losses.__getitem__)
-    if losses[-1] <= PARTED * losses[best] or records[-1]["loss"] >= records[best]["loss"]:
-        return None
-    rows = "test" if watches_test else "validation"
-    return (
-        f"the {rows} loss was least after epoch {best + 1} ({losses[best]:.4f}) and has risen to {losses[-1]:.4f}, "
-        "while the training loss fell: the net overfits; try --patience 5, --dropout 0.3 or fewer epochs"
-    )
-
-
-def _report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
-    """The same for people, with a few rows as the net sees them."""
-    sizes, model = "-".join(map(str, net.sizes)), result["model"]
-    is_table = predicts_values(dataset)
-    rows, shape = dataset.test or dataset.train, dataset.image_shape
-    accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
-    shares = ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items() if value is not None)
-    best = f"; the weights are those of epoch {result['best_epoch']}, the best" if result["best_epoch"] else ""
-    note = f"\nnote: {result['note']}\n" if result["note"] else ""
-    column = dataset.label_column if dataset.columns is None else None  # a table's is in the model
-    labels = f" --label-column {shlex.quote(column)}" if column else ""
-    on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
-    return f"""\
-{sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
-in {result["train_seconds"]:.1f} s on {result["device"]}{best}
-{scores_lines(result) if is_table else f"accuracy: {shares}"}
-{note}
-{predictions_picture(net, rows, shape) if dataset.columns is None else predictions(net, rows)}
-
-saved {model}; now try
-  xpnn test {model}{on}{labels}
-  xpnn query {model} {"picture.png" if dataset.columns is None else "DATA"}"""
