@@ -189,6 +189,7 @@ def test_labels_are_numbers_or_the_names_of_the_classes() -> None:
         ({"output": "sigmoid"}, ["label", "probabilities"]),
         ({"output": "tanh"}, ["label", "values"]),
         ({"columns": ["a", "b"]}, ["label", "probabilities"]),
+        ({"columns": ["a", "b"], "label_column": "c", "output": "sigmoid"}, ["label", "probabilities"]),
         ({"columns": ["a", "b"], "output": "sigmoid"}, ["probabilities"]),
         ({"columns": ["a", "b"], "output": "identity"}, ["values"]),
         ({"sizes": [2, 1], "output": "identity"}, ["values"]),

@@ -59,7 +59,8 @@ def to_onnx(net: MLP, *, input_dtype: str | None = None) -> onnx.ModelProto:
     kind = "probabilities" if net.output in ("sigmoid", "softmax") else "values"
     graph.add("Identity", y, name=kind)
     outputs = [_described(kind, net.dtype, "batch", net.sizes[-1])]
-    if net.sizes[-1] > 1 and (net.columns is None or net.output == "softmax"):
+    tells_classes = net.columns is None or net.label_column is not None or net.output == "softmax"
+    if net.sizes[-1] > 1 and tells_classes:
         outputs.insert(0, _label(graph, y, net))
     inputs = [_described("inputs", input_dtype, "batch", net.sizes[0])]
     return _checked_model(graph, inputs, outputs, _metadata(net))
