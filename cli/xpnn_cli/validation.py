@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 import xpnn
-from xpnn.data import read_samples, read_table
+from xpnn.data import read_alike
 from xpnn.recipes import Recipe
 from xpnn_cli.tables import check_shares, predicts_values
 
@@ -39,12 +39,7 @@ def with_validation(
 
 
 def _own_validation(dataset: xpnn.Dataset, source: str, settings: Recipe) -> xpnn.Samples:
+    validation = read_alike(source, dataset)
     if predicts_values(dataset):
-        validation, _ = read_table(source, dataset.labels, columns=dataset.columns)
         check_shares(settings.output, validation, dataset.labels, source)
-        return validation
-    validation = read_samples(source, labels=dataset.labels, label_column=dataset.label_column, columns=dataset.columns)
-    width, expected = validation.inputs.shape[1], dataset.train.inputs.shape[1]
-    if width != expected:
-        raise xpnn.DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", source)
     return validation

@@ -181,6 +181,33 @@ def test_label_columns_of_data_without_columns_are_wrong_usage(run: Run) -> None
         assert "Error: " in error.stderr
 
 
+def test_rows_to_measure_on_may_be_in_another_format_than_those_with_a_label_column(run: Run) -> None:
+    digits = xpnn.load("digits")
+    train = digits.train.take(slice(200))
+    labels = np.asarray(train.targets)
+    frame = pd.DataFrame(train.inputs, columns=[f"p{i}" for i in range(64)]).assign(kind=labels)
+    frame.to_csv("pixels.csv", index=False)
+    np.save("x.npy", digits.test.inputs)  # type: ignore[union-attr]
+    np.save("y.npy", digits.test.targets)  # type: ignore[union-attr, arg-type]
+    command = ("train", "pixels.csv", "--label-column", "kind", *QUICK, "--json")
+    found = [
+        json.loads(run(*command, "--test-data", test, "--validation-data", validation).stdout)
+        for test, validation in (("digits", "x.npy"), ("x.npy", "digits"))
+    ]
+    for part in ("test", "validation"):
+        assert found[0][f"{part}_accuracy"] == found[1][f"{part}_accuracy"] > 0.3
+
+
+def test_names_are_no_tables(run: Run) -> None:
+    write_iris("iris.csv")
+    command = ("train", "iris.csv", "--label-column", "species", *QUICK)
+    problem = "digits: its rows are pixels, and have no columns with names: give a CSV, Parquet or Arrow file"
+    assert problem in run(*command, "--validation-data", "digits", exit_code=1).stderr
+    assert problem in run(*command, "--test-data", "digits", exit_code=1).stderr
+    run(*command)
+    assert problem in run("query", "model.safetensors", "digits", exit_code=1).stderr
+
+
 def test_prices_are_no_classes(run: Run) -> None:
     pd.DataFrame({"a": range(30), "price": [k + 0.5 for k in range(30)]}).to_csv("houses.csv", index=False)
     error = run("train", "houses.csv", "--label-column", "price", exit_code=1).stderr

@@ -37,6 +37,7 @@ __all__ = [
     "column_names",
     "file_format",
     "load",
+    "read_alike",
     "read_columns",
     "read_csv",
     "read_digits",
@@ -115,7 +116,7 @@ def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
     """The rows to test on, with the labels of the training rows `train`."""
     found = _read(
         path,
-        label_column=label_column if train.columns is None else train.label_column,
+        label_column=_label_column_of(path, label_column) if train.columns is None else train.label_column,
         columns=train.columns,
         pixels=train.columns is None,
         classes=None if train.labels else MOST_CLASSES,
@@ -124,6 +125,13 @@ def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
     if not found.numbered and not train.labels:
         raise DataError(f"its classes have names, such as {found.labels[0]!r}, but the training data's numbers", path)
     return by_names(test, found, train.labels, path) if train.labels else test
+
+
+def _label_column_of(path: Path, label_column: str | None) -> str | None:
+    """The label column of other pixels, where these are in columns too; elsewhere the format says where labels are."""
+    if path in NAMES or not os.path.exists(path):
+        return None
+    return label_column if file_format(path) in TABLES else None
 
 
 def _load_table(
@@ -178,6 +186,24 @@ def read_samples(
     return samples
 
 
+def read_alike(path: Path, dataset: Dataset) -> Samples:
+    """Read the rows of another source for a net that learns from a data set: its columns, and its classes' numbers.
+
+    path: as for `load`. Where the data set's label column was named, a table's is the same; pixels of other formats
+    have their labels where these formats have them.
+
+    Raises DataError for what can't be read or doesn't fit.
+    """
+    if dataset.columns is not None and dataset.label_column is None:
+        return read_table(path, dataset.labels, columns=dataset.columns)[0]
+    label = dataset.label_column if dataset.columns is not None else _label_column_of(path, dataset.label_column)
+    samples = read_samples(path, labels=dataset.labels, label_column=label, columns=dataset.columns)
+    width, expected = samples.inputs.shape[1], dataset.train.inputs.shape[1]
+    if width != expected:
+        raise DataError(f"its rows have {width} values, those of {dataset.name} have {expected}", path)
+    return samples
+
+
 def _read(
     path: Path,
     limit: int | None = None,
@@ -189,7 +215,10 @@ def _read(
     classes: int | None = None,
 ) -> Parts:
     if path in NAMES:
-        if label_column is not None or columns is not None:
+        if columns is not None:
+            problem = "its rows are pixels, and have no columns with names"
+            raise DataError(f"{problem}: give a CSV, Parquet or Arrow file with the columns of the table", path)
+        if label_column is not None:
             raise ValueError(f"{path} has no columns with names: leave the label column out")
         return read_named(str(path), limit)
     if not os.path.exists(path):
