@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpnn
-from xpnn.data import column_names, file_format, read_digits, read_samples
+from xpnn.data import check_label_is_first, column_names, file_format, read_digits, read_samples
 from xpnn_cli.options import (
     GroupedCommand,
     chosen_device,
@@ -50,7 +50,7 @@ def query(
     """Ask MODEL for the class of each INPUT.
 
     INPUT is a picture, or rows as `xpnn train` takes them: a file (CSV with pixels of 0-255, with or without a label
-    before them; IDX, NPZ, Parquet, Arrow), or a folder or ZIP file of pictures that look like those that the net
+    before them; IDX, NPY, NPZ, Parquet, Arrow), or a folder or ZIP file of pictures that look like those that the net
     learnt. The rows' own labels are not looked at.
 
     A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit, or of several in a
@@ -67,8 +67,7 @@ def query(
     if show and as_json:
         raise click.UsageError("--show draws on stdout, where --json leaves room for nothing else: give one of them.")
     net = xpnn.load_model(model, chosen_device(device))
-    if show and net.columns is not None:
-        raise click.UsageError(f"--show: {model} takes the columns of a table, which make no picture.")
+    _check_options(net, model, labelled, show, label_column)
     answers, lines = [], []
     for path in inputs:
         if net.columns is not None and net.label_column is None:
@@ -91,6 +90,20 @@ def query(
     else:
         for line in lines:
             click.echo(line)
+
+
+def _check_options(net: xpnn.MLP, model: str, labelled: bool | None, show: bool, label_column: str | None) -> None:
+    """Raise UsageError for those that the model has no use for."""
+    is_table = net.columns is not None
+    if show and is_table:
+        raise click.UsageError(f"--show: {model} takes the columns of a table, which make no picture.")
+    if labelled is not None and (label_column is not None or is_table):
+        how = "by their names" if is_table else "by --label-column"
+        raise click.UsageError(f"--labelled and --unlabelled: columns are told apart {how}; leave it out.")
+    if label_column is not None and is_table:
+        raise click.UsageError(
+            f"--label-column: {model} finds its columns by name and looks at no others; leave it out."
+        )
 
 
 def _read(
@@ -127,6 +140,8 @@ def _begins_with_label(path: str, columns: int, n_in: int, labelled: bool | None
         return labelled
     if [name.lower() for name in column_names(path)[:1]] == ["label"]:
         return True
+    if columns == n_in + 1:
+        check_label_is_first(path)
     if columns in (n_in, n_in + 1):
         after = "without" if columns == n_in else "after"
         click.echo(

@@ -198,6 +198,34 @@ def test_rows_to_measure_on_may_be_in_another_format_than_those_with_a_label_col
         assert found[0][f"{part}_accuracy"] == found[1][f"{part}_accuracy"] > 0.3
 
 
+def test_labels_that_are_not_in_the_first_column_are_not_taken_from_there(run: Run) -> None:
+    digits = xpnn.load("digits")
+    frame = pd.DataFrame(digits.train.inputs, columns=[f"p{i}" for i in range(64)])
+    frame.assign(Label=np.asarray(digits.train.targets)).to_csv("last.csv", index=False)
+    run("train", *QUICK)
+    problem = "labels are read from the first column, 'p0', but another one is called 'Label': name the right one"
+    for command in (("train", "last.csv"), ("test", "model.safetensors", "last.csv")):
+        assert problem in run(*command, exit_code=1).stderr
+        run(*command, "--label-column", "Label", *(QUICK if command[0] == "train" else ()))
+    assert problem in run("query", "model.safetensors", "last.csv", exit_code=1).stderr
+    right = json.loads(run("query", "model.safetensors", "last.csv", "--label-column", "Label", "--json").stdout)
+    assert right[0]["probabilities"] == xpnn.load_model("model.safetensors").query(digits.train.inputs)[0].tolist()
+    run("train", "last.csv", "--label-column", "1", "--classes", "2", *QUICK)  # who says so is believed
+
+
+def test_query_ignores_no_option_in_silence(run: Run) -> None:
+    write_iris("iris.csv")
+    run("train", "iris.csv", "--label-column", "species", *QUICK)
+    for options, problem in (
+        (("--labelled",), "--labelled and --unlabelled: columns are told apart by their names; leave it out."),
+        (("--label-column", "species"), "model.safetensors finds its columns by name and looks at no others"),
+    ):
+        assert problem in run("query", "model.safetensors", "iris.csv", *options, exit_code=2).stderr
+    run("train", *QUICK)
+    both = ("--unlabelled", "--label-column", "1")
+    assert "told apart by --label-column" in run("query", "model.safetensors", "iris.csv", *both, exit_code=2).stderr
+
+
 def test_names_are_no_tables(run: Run) -> None:
     write_iris("iris.csv")
     command = ("train", "iris.csv", "--label-column", "species", *QUICK)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from xpnn.data.catalogue import NAMES
-from xpnn.data.columnar import read_columns
+from xpnn.data.columnar import LABEL_NAMES, read_columns
 from xpnn.data.csv import column_names, line_of_row, read_csv
-from xpnn.data.files import check_limit
+from xpnn.data.files import check_limit, shown
 from xpnn.data.folders import read_folder, read_zip
 from xpnn.data.formats import file_format
 from xpnn.data.idx import read_idx
@@ -34,6 +34,7 @@ __all__ = [
     "MOST_CLASSES",
     "Dataset",
     "Samples",
+    "check_label_is_first",
     "column_names",
     "file_format",
     "load",
@@ -254,8 +255,19 @@ def _read_rows(path: Path, form: str, options: dict[str, Any]) -> Parts:
             samples, picture = read_npy(path, **options)
             return Parts(samples, None, picture)
         case _:
+            if options["labelled"]:
+                check_label_is_first(path)
             samples = read_csv(path, **options)
             return Parts(samples, None, square(samples.inputs.shape[1]))
+
+
+def check_label_is_first(path: Path) -> None:
+    """Raise DataError where a CSV file's line of names says that the labels are not in its first column."""
+    names = column_names(path)
+    usual = [name for name in names if name.lower() in LABEL_NAMES]
+    if usual and names[0] not in usual:
+        problem = f"labels are read from the first column, {shown(names[0])}, but another one is called"
+        raise DataError(f"{problem} {shown(usual[0])}: name the right one (label_column=, --label-column)", path)
 
 
 def _check_alike(train: Samples, source: Path, test: Samples, test_data: Path) -> None:
