@@ -9,9 +9,18 @@ from typing import Any
 import click
 
 from xpnn.augmentation import MOST, UNCHANGED, Augmentation
+from xpnn.samples import Dataset
 from xpnn_cli.options import GroupedOption, finite
 
 AUGMENTATION = {field.name for field in dataclasses.fields(Augmentation)}
+
+
+def check_square(settings: Augmentation, dataset: Dataset) -> None:
+    """Raise UsageError for pictures that are known not to be square: the net knows no more than how many pixels."""
+    shape = dataset.image_shape
+    if settings != UNCHANGED and shape is not None and shape[0] != shape[1]:
+        found = f"those of {dataset.name} have {shape[0]} x {shape[1]} pixels (height x width)"
+        raise click.UsageError(f"augmentation (shift, rotate, elastic, ...) is for square pictures, and {found}.")
 
 
 def _option(name: str, metavar: str, text: str) -> Callable[..., Any]:

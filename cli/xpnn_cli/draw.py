@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 import xpnn
 from xpnn.data import MOST_CLASSES
+from xpnn.data.labelled import square
 from xpnn.files import write_atomically
 from xpnn.plots import digit_png
 from xpnn.recipes import RECIPES
-from xpnn_cli.augmentation import AUGMENTATION_OPTIONS
+from xpnn_cli.augmentation import AUGMENTATION_OPTIONS, check_square
 from xpnn_cli.options import GroupedCommand, writable
 from xpnn_cli.pictures import printable, side_by_side
 from xpnn_cli.settings import refuse_options, usage_errors
@@ -65,12 +66,15 @@ def draw(
         dataset = xpnn.load(data, limit=index + 1, classes=MOST_CLASSES, label_column=label_column)
     if index >= len(dataset.train):
         raise click.UsageError(f"--index {index}: {data} has {len(dataset.train)} rows, 0 to {len(dataset.train) - 1}.")
-    shape, pixels, targets = dataset.image_shape, dataset.train.inputs[index], dataset.train.targets
+    pixels, targets = dataset.train.inputs[index], dataset.train.targets
+    shape = dataset.image_shape or (square(pixels.size) if pixels.dtype == np.uint8 else None)
+    if shape is None and pixels.dtype != np.uint8:
+        raise xpnn.DataError("its rows are real numbers, and no pixels of 0 to 255 that can be drawn", data)
     if shape is None:
         raise xpnn.DataError(f"its rows have {pixels.size} values, which make no square picture", data)
     assert targets is not None  # `load` reads labels
     given = {name: value for name, value in changes.items() if value is not None}
-    pictures = _with_augmented(pixels, given, seed or 0) if augment else pixels[None]
+    pictures = _with_augmented(dataset, pixels, given, seed or 0) if augment else pixels[None]
     click.echo(f"{data}, row {index}: {dataset.labels[targets[index]]}")
     for start in range(0, len(pictures), ACROSS):
         columns = [xpnn.draw_digit(picture, shape).splitlines() for picture in pictures[start : start + ACROSS]]
@@ -81,10 +85,13 @@ def draw(
         click.echo(f"wrote {out}", err=True)
 
 
-def _with_augmented(pixels: NDArray[np.uint8], given: dict[str, Any], seed: int) -> NDArray[np.uint8]:
+def _with_augmented(
+    dataset: xpnn.Dataset, pixels: NDArray[np.uint8], given: dict[str, Any], seed: int
+) -> NDArray[np.uint8]:
     """(pictures, n_in): the row itself and others that are made of it."""
     with usage_errors():
         settings = xpnn.Augmentation(**given) if given else RECIPES["augmented"].augmentation
+        check_square(settings, dataset)
         copies = np.repeat(pixels[None].astype("float32"), ACROSS * LINES - 1, axis=0)
         made = xpnn.augmented(copies, settings, seed=seed)
     return np.concatenate([pixels[None], np.rint(made).astype("uint8")])

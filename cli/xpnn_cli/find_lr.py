@@ -16,6 +16,7 @@ from xpnn.plots import check_picture
 from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
+from xpnn_cli.progress import say_what_stays
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import chosen_recipe, network_options, prediction_options, scaled, suited, target_scaling
 
@@ -76,6 +77,7 @@ def find_lr(
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
+    say_what_stays(dataset)
     settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))

@@ -76,6 +76,8 @@ def report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
     column = dataset.label_column if dataset.columns is None else None  # a table's is in the model
     labels = f" --label-column {shlex.quote(column)}" if column else ""
+    is_known = dataset.name in NAMES or dataset.labels == tuple(map(str, range(dataset.classes)))
+    holds_digits = dataset.columns is None and is_known  # for which alone `xpnn query` looks in a picture
     on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
@@ -86,4 +88,4 @@ in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 
 saved {model}; now try
   xpnn test {model}{on}{labels}
-  xpnn query {model} {"picture.png" if dataset.columns is None else "DATA"}"""
+  xpnn query {model} {"picture.png" if holds_digits else "DATA"}"""

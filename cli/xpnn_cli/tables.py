@@ -16,6 +16,7 @@ import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
+from xpnn_cli.augmentation import check_square
 from xpnn_cli.options import GroupedOption, refuse_unless_finite
 from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import changed_recipe
@@ -116,7 +117,9 @@ def suited(settings: Recipe, dataset: xpnn.Dataset, name: str, options: dict[str
     """The settings, and for a table's classes with what the user hasn't chosen: Glorot's weights, and time to learn.
 
     Tables may have so few rows that the default recipe's epochs end before anything is learnt.
+    Raises UsageError for settings that don't suit the data.
     """
+    check_square(settings.augmentation, dataset)
     if dataset.columns is None or dataset.label_column is None:
         return settings
     settings = dataclasses.replace(settings, initializer=settings.initializer or "glorot-uniform")

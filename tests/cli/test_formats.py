@@ -287,6 +287,32 @@ def test_pictures_in_folders_in_a_zip_and_in_parquet(run: Run) -> None:
     assert run("draw", "pictures").stdout.startswith("pictures, row 0: digit-0\n")
 
 
+def test_pictures_that_are_not_square_are_not_augmented_as_if_they_were(run: Run) -> None:
+    """9 x 16 pixels are as many as 12 x 12."""
+    for number in range(4):
+        path = Path("wide") / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 16), 60 * number, np.uint8)).save(path)
+    problem = "is for square pictures, and those of wide have 9 x 16 pixels (height x width)."
+    for command in ("train", "find-lr", "cross-validate"):
+        folds = ("--folds", "2") if command == "cross-validate" else ()
+        result = run(command, "wide", "--rotate", "10", *folds, "--device", "cpu", exit_code=2)
+        assert problem in " ".join(result.stderr.split())
+    assert problem in " ".join(run("draw", "wide", "--augment", exit_code=2).stderr.split())
+    assert run("train", "wide", *QUICK).stdout.endswith("xpnn query model.safetensors DATA\n")
+    assert run("draw", "wide").stdout.startswith("wide, row 0: a\n")
+
+
+def test_rows_of_pixels_are_drawn_from_any_format(run: Run) -> None:
+    digits = xpnn.load("digits").train.take(slice(3))
+    for name, inputs in (("x.npy", digits.inputs), ("x_real.npy", digits.inputs / 255)):
+        np.save(name, inputs)
+        np.save(name.replace("x", "y"), digits.targets)  # type: ignore[arg-type]
+    drawn = run("draw", "digits").stdout
+    assert run("draw", "x.npy").stdout == drawn.replace("digits", "x.npy")
+    assert "its rows are real numbers, and no pixels" in run("draw", "x_real.npy", exit_code=1).stderr
+
+
 def test_errors_have_one_line(run: Run) -> None:
     write_pictures("pictures", xpnn.load("digits").train.take(slice(50)), tuple(map(str, range(10))))
     Path("pictures/3/broken.png").write_bytes(b"\x89PNG")

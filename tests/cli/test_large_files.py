@@ -78,8 +78,11 @@ def test_the_other_commands_read_such_files_too(
     monkeypatch.setattr(memory, "SHARE", 0.5)
     assert [run(*command).stdout for command in commands] == found
     monkeypatch.setattr(memory, "SHARE", 0.0)
-    assert "learning rate" in run("find-lr", "big-images.idx", "--steps", "30", "--device", "cpu").stdout
-    assert "accuracy" in run("cross-validate", "big-images.idx", "--folds", "2", *SMALL).stdout
+    swept = run("find-lr", "big-images.idx", "--steps", "30", "--device", "cpu")
+    assert "learning rate" in swept.stdout
+    parts = run("cross-validate", "big-images.idx", "--folds", "2", *SMALL)
+    assert "accuracy" in parts.stdout
+    assert all("its rows stay in the file, and are shuffled by blocks" in result.stderr for result in (swept, parts))
 
 
 def test_what_can_not_be_done_with_them_is_one_line(run: Run, images: Path) -> None:
