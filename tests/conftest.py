@@ -53,6 +53,7 @@ def no_cache_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XPNN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("XPNN_CSV_CACHE_MB", raising=False)
+        patch.delenv("XPNN_MEMORY_MB", raising=False)
         yield
 
 

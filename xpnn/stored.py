@@ -248,6 +248,11 @@ def _below(mapped: np.memmap[Any, Any]) -> FlatFile | None:
     return FlatFile(mapped.filename, begin + before, (mapped.shape[0], mapped.shape[1]), mapped.dtype)
 
 
+def are_in_file(rows: Any) -> bool:
+    """Whether a run visits these rows in the order of a file: they stay there, and are not few."""
+    return isinstance(rows, StoredRows) and not rows.are_few
+
+
 def part_of(rows: Any, start: int, stop: int) -> Any:
     """Rows of an array, or of a file as an array."""
     return rows.read(start, min(stop, len(rows))) if isinstance(rows, StoredRows) else rows[start:stop]

@@ -30,6 +30,7 @@ import xpnn
 from xpnn.data.catalogue import NAMES
 from xpnn.files import write_atomically
 from xpnn.recipes import Recipe
+from xpnn.stored import are_in_file
 from xpnn_cli.augmentation import AUGMENTATION
 from xpnn_cli.devices import blas
 from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
@@ -165,14 +166,15 @@ def _resolved(option: click.Parameter, given: Mapping[str, Any], settings: Recip
     return value if value is None or isinstance(value, str | float) else str(value)
 
 
-def made_by(net: xpnn.MLP, rows: int, data_sha256: str, out: Path | None) -> dict[str, Any]:
+def made_by(net: xpnn.MLP, samples: xpnn.Samples, data_sha256: str, out: Path | None) -> dict[str, Any]:
     """How a run came about; the train step that ran stands in metrics.jsonl, for each epoch."""
     found = {
         "command": shlex.join(["xpnn", *sys.argv[1:]]),
         "started": datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         **surroundings(net),
         "python": platform.python_version(),
-        "rows": rows,
+        "rows": len(samples),
+        "rows_in_file": are_in_file(samples.inputs),
         "data_sha256": data_sha256,
     }
     return found if out is None else {**found, "out": os.path.abspath(out)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from xpnn.data.memory import SHARE
+from xpnn.data.memory import SHARE, VARIABLE, bytes_in
 from xpnn.epochs import Epoch, Progress
 from xpnn.evaluation import Evaluation
 from xpnn.samples import Dataset
@@ -22,7 +22,8 @@ def say_what_stays(dataset: Dataset) -> None:
     """A word on training rows that stay in their file, for they take more time, and another order."""
     rows = dataset.train.inputs
     if isinstance(rows, StoredRows):
-        size = f"{rows.nbytes / 1e9:.3g} GB, more than {SHARE:.0%} of the free memory"
+        most = f"{SHARE:.0%} of the free memory" if bytes_in(VARIABLE) is None else f"${VARIABLE} has room for"
+        size = f"{rows.nbytes / 1e9:.3g} GB, more than {most}"
         click.echo(f"{rows.file.path}: {size}: its rows stay in the file, and are shuffled by blocks", err=True)
 
 

@@ -164,7 +164,7 @@ def train(
         apart = None if validation is dataset.test else validation
         digest = checked_data(folder, resume is not None, dataset.train, apart, dataset.test)
         if keeper is not None:
-            keeper.begin(settings, len(dataset.train), digest) if resume is None else keeper.go_on()
+            keeper.begin(settings, dataset.train, digest) if resume is None else keeper.go_on()
         work = _Work(net, settings, out, scaling, keeper)
         records = _learn(work, dataset, validation, seed)
     seconds = time.perf_counter() - started

@@ -188,7 +188,7 @@ def test_a_bound_that_is_no_number_is_refused_in_one_line(run: Run, monkeypatch:
     monkeypatch.setenv("XPNN_CSV_CACHE_MB", "lots")
     Path("rows.csv").write_bytes(b"1,200,100\n" * 240_000)
     assert run("train", "rows.csv", "--device", "cpu", exit_code=1).stderr == (
-        "Error: XPNN_CSV_CACHE_MB is 'lots', expected a whole number of megabytes, or 0 to keep nothing\n"
+        "Error: XPNN_CSV_CACHE_MB is 'lots', expected a whole number of megabytes, or 0 for none\n"
     )
 
 

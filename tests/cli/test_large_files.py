@@ -85,6 +85,32 @@ def test_the_other_commands_read_such_files_too(
     assert all("its rows stay in the file, and are shuffled by blocks" in result.stderr for result in (swept, parts))
 
 
+def test_a_run_keeps_to_the_order_of_its_rows(run: Run, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free memory comes and goes; a run that goes on in the other order would see some rows twice and others never."""
+    command = ("train", "big-images.idx", *SMALL)
+    run(*command, "--run", "filed")
+    monkeypatch.setattr(memory, "SHARE", 0.5)
+    run(*command, "--run", "loaded")
+    for folder in ("filed", "loaded"):
+        Path(folder, "result.json").unlink()  # as if they had been stopped after the last epoch
+    was = "the rows were {} when the run began, and now they {}, where they come in another order: set XPNN_MEMORY_MB"
+    result = run("train", "--resume", "filed", exit_code=1)
+    assert f"{was.format('in their file', 'fit into memory')} to 0, or begin anew with --config" in result.stderr
+    repeated = run("train", "--config", "filed/config.toml", "--run", "again")
+    assert "note: the rows were in their file when the run began" in repeated.stderr
+
+    monkeypatch.setenv("XPNN_MEMORY_MB", "0")
+    result = run("train", "--resume", "filed")
+    assert "GB, more than $XPNN_MEMORY_MB has room for: its rows stay in the file" in result.stderr
+    result = run("train", "--resume", "loaded", exit_code=1)
+    assert was.format("in memory", "stay in their file") in result.stderr
+    monkeypatch.setenv("XPNN_MEMORY_MB", "1")
+    run("train", "--resume", "loaded")
+    monkeypatch.setenv("XPNN_MEMORY_MB", "lots")
+    result = run(*command, exit_code=1)
+    assert "XPNN_MEMORY_MB is 'lots', expected a whole number of megabytes, or 0 for none" in result.stderr
+
+
 def test_what_can_not_be_done_with_them_is_one_line(run: Run, images: Path) -> None:
     result = run("train", "big-images.idx", "--optimizer", "lbfgs", *SMALL, exit_code=2)
     assert "L-BFGS needs all rows in memory, and these stay in their file: take another optimizer" in result.stderr

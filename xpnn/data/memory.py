@@ -8,14 +8,31 @@ import re
 import sys
 from pathlib import Path
 
+from xpnn.errors import XpnnError
+
+VARIABLE = "XPNN_MEMORY_MB"  # how much inputs may take, where the user says it
 SHARE = 0.5  # of the memory that can be had: larger inputs stay in their file
 GROUPS = "/sys/fs/cgroup/"
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
 def fits(size: int) -> bool:
-    """Whether so many bytes are read into memory."""
-    return size <= SHARE * available()
+    """Whether so many bytes are read into memory. Raises XpnnError if $XPNN_MEMORY_MB is no number of megabytes."""
+    given = bytes_in(VARIABLE)
+    return size <= (SHARE * available() if given is None else given)
+
+
+def bytes_in(variable: str) -> int | None:
+    """The megabytes that a variable of the environment holds, in bytes; None where it isn't set, or empty.
+
+    Raises XpnnError if it holds anything else.
+    """
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal()):
+        raise XpnnError(f"{variable} is {given!r}, expected a whole number of megabytes, or 0 for none")
+    return int(given) * 1_000_000
 
 
 def available() -> float:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from xpnn.data import places
 from xpnn.data.files import CHUNK, Fingerprint
+from xpnn.data.memory import bytes_in
 from xpnn.errors import Path, XpnnError
 from xpnn.files import write_atomically
 
@@ -84,10 +85,8 @@ def clear() -> list[tuple[FilePath, os.stat_result]]:
 
 def _most_bytes() -> int:
     """How much all twins together may take. Raises XpnnError if the variable holds no number."""
-    given = os.environ.get(MOST_VARIABLE) or str(MOST)
-    if not (given.isascii() and given.isdecimal()):
-        raise XpnnError(f"{MOST_VARIABLE} is {given!r}, expected a whole number of megabytes, or 0 to keep nothing")
-    return int(given) * 1_000_000
+    given = bytes_in(MOST_VARIABLE)
+    return MOST * 1_000_000 if given is None else given
 
 
 def _is_worth_a_twin(path: Path) -> bool:
