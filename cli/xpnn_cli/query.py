@@ -21,7 +21,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.settings import usage_errors
-from xpnn_cli.tables import label_column_option, numbered, read_for, values, values_line
+from xpnn_cli.tables import label_column_option, read_for
 
 
 @click.command(cls=GroupedCommand)
@@ -71,15 +71,15 @@ def query(
     answers, lines = [], []
     for path in inputs:
         if net.columns is not None and net.label_column is None:
-            found = values(net, model, path)
-            lines += [values_line(answer) for answer in found]
+            found = _values(net, model, path)
+            lines += [_values_line(answer) for answer in found]
         else:
             if net.columns is None:
                 with usage_errors():
                     rows, origins = _read(path, net.sizes[0], labelled, label_column, deskew)
             else:
                 rows = read_for(net, path, with_targets=False).inputs
-                origins = numbered(path, len(rows))
+                origins = _numbered(path, len(rows))
             found = _ask(net, model, rows, origins)
             lines += _report(net, path, found)
             if show:
@@ -123,7 +123,29 @@ def _read(
         rows = rows[:, 1:]
     if rows.shape[1] != n_in:
         raise xpnn.DataError(f"its rows have {rows.shape[1]} values; the model takes {n_in} (and a label before)", path)
-    return rows, numbered(path, len(rows))
+    return rows, _numbered(path, len(rows))
+
+
+def _values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
+    """The answers to the rows of a table."""
+    samples = read_for(net, path, with_targets=False)
+    with np.errstate(all="ignore"):
+        outputs = xpnn.to_host(net.query(samples.inputs))
+    refuse_unless_finite(outputs, model)
+    return [
+        origin | {"values": dict(zip(net.labels, row, strict=True))}
+        for origin, row in zip(_numbered(path, len(outputs)), outputs.tolist(), strict=True)
+    ]
+
+
+def _numbered(path: str, count: int) -> list[dict[str, Any]]:
+    """How the answers to a file's rows begin."""
+    return [{"input": f"{path}:{number}"} for number in range(1, count + 1)]
+
+
+def _values_line(answer: dict[str, Any]) -> str:
+    """The same for people."""
+    return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
 
 
 def _side(path: str, n_in: int) -> int:

@@ -17,7 +17,7 @@ from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
 from xpnn_cli.augmentation import check_square
-from xpnn_cli.options import GroupedOption, refuse_unless_finite
+from xpnn_cli.options import GroupedOption
 from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import changed_recipe
 
@@ -220,28 +220,6 @@ def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -
         usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
         problem = f"is {samples.inputs[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
         raise wrong_value(path, int(row), net.columns[column], problem)
-
-
-def values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
-    """The answers of `xpnn query` to the rows of a table."""
-    samples = read_for(net, path, with_targets=False)
-    with np.errstate(all="ignore"):
-        outputs = xpnn.to_host(net.query(samples.inputs))
-    refuse_unless_finite(outputs, model)
-    return [
-        origin | {"values": dict(zip(net.labels, row, strict=True))}
-        for origin, row in zip(numbered(path, len(outputs)), outputs.tolist(), strict=True)
-    ]
-
-
-def numbered(path: str, count: int) -> list[dict[str, Any]]:
-    """How the answers of `xpnn query` to a file's rows begin."""
-    return [{"input": f"{path}:{number}"} for number in range(1, count + 1)]
-
-
-def values_line(answer: dict[str, Any]) -> str:
-    """The same for people."""
-    return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
 
 
 def scores_by_part(found: dict[str, Any]) -> dict[str, float]:

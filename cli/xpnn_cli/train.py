@@ -31,7 +31,8 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.progress import TrainingProgress, in_turn, say_what_stays
 from xpnn_cli.report import report, summary
-from xpnn_cli.runs import Every, Keeper, checked_data, is_finished, opened, run_options
+from xpnn_cli.runs import Every, Keeper, is_finished, opened, run_options
+from xpnn_cli.same_data import checked_data
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
