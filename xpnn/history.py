@@ -58,7 +58,7 @@ def write_history(records: Iterable[Record], path: PathLike) -> None:
 def add_record(record: Record, path: PathLike) -> None:
     """Append a record to the file. Raises XpnnError if it can't be written."""
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:  # the same bytes on every system
             file.write(_line(record))
     except OSError as error:
         raise XpnnError(f"{path}: can't be written ({error.strerror}); make room, or choose another place") from error

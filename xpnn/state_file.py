@@ -27,7 +27,8 @@ _PREFIX = "training."  # of the state's vectors
 class Checkpoint(NamedTuple):
     """What a file holds.
 
-    net:     on the CPU, with the parameters after the last whole epoch.
+    net:     on the CPU, with the parameters after the last whole epoch. Where targets were standardised for training,
+             as `xpnn train` does for tables, it answers in deviations; `load_model` gives one in their own units.
     state:   of the run.
     history: the records of its epochs, where they were given.
     """

@@ -18,6 +18,7 @@ from xpnn.data.files import check_limit, opened
 from xpnn.data.memory import fits
 from xpnn.data.npz import checked_labels, checked_pixels
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 from xpnn.samples import Samples
 from xpnn.stored import FlatFile, StoredRows
 
@@ -101,5 +102,4 @@ def _load(path: Path, mmap_mode: Any = None) -> Any:
         except (OSError, EOFError):  # for `opened`
             raise
         except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, ...
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"damaged NPY file, or one with pickled objects ({reason})", path) from error
+            raise DataError(f"damaged NPY file, or one with pickled objects ({first_line(error)})", path) from error

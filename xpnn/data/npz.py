@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 from xpnn.samples import Samples
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without members
@@ -48,8 +49,7 @@ def read_npz(
         except (DataError, OSError):  # the second is for `opened`
             raise
         except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, LZMAError, ...
-            reason = str(error).partition("\n")[0]
-            raise DataError(f"damaged NPZ file, or one with pickled objects ({reason})", path) from error
+            raise DataError(f"damaged NPZ file, or one with pickled objects ({first_line(error)})", path) from error
     if test is not None and test_shape != shape:
         raise DataError(f"a row has shape {shape} in training but {test_shape} in x_test", path)
     picture = (shape[0], shape[1]) if len(shape) == 2 else None

@@ -39,12 +39,7 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
 ) -> tuple[Samples, tuple[str, ...]]:
-    """Read a CSV file, gzipped or not, of real numbers below a line of column names.
-
-    targets: names of the columns to predict; None: there are none.
-    limit:   read the first rows only, as many as this.
-    columns: names of the input columns; None: all that are no targets, in the file's order. Columns that are neither
-             inputs nor targets are not read, and may hold anything.
+    """Read a CSV file, gzipped or not, of real numbers below a line of column names, as `values.read_table` has it.
 
     Where there is no line of names, the columns are called by their numbers: "1", "2", and so on (see `columns_of`).
 
