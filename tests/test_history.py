@@ -79,7 +79,7 @@ def test_what_is_no_history_is_refused_with_its_line(tmp_path: Path, text: str, 
 
 
 def test_missing_history_and_unwritable_file_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="can't be read .No such file or directory.; give a folder of xpnn train --run"):
+    with pytest.raises(DataError, match="there is no such file; give a folder of xpnn train --run"):
         read_history(tmp_path / "nothing")
     with pytest.raises(XpnnError, match="can't be written"):
         next(recorded(iter([Epoch(1, 2.0, None, None, 0.1, "reference", 0.01)]), tmp_path / "no folder" / "a.jsonl"))

@@ -21,6 +21,7 @@ from xpnn.safetensors import CHECKSUM, DTYPES, Tensors, damaged, read_tensors, w
 from xpnn.scaling import fold_target_scaling
 
 FORMAT = "xpnn-mlp-1"
+_MAX_LAYERS = 1 << 12  # each of which takes some hundred bytes more than its weights
 
 
 def save(net: MLP, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
@@ -83,6 +84,9 @@ def model_in(found: Tensors, place: Device) -> MLP:
         raise damaged(path, "a checkpoint's checksum is missing")
     try:
         sizes, bias = settings["sizes"], settings["bias"]
+        # A text or a list, times a size, would fill the memory; so would the names of outputs that have none.
+        if not isinstance(bias, bool) or not all(type(size) is int for size in sizes):
+            raise TypeError("sizes must be whole numbers, and bias true or false")
         if settings["dtype"] not in DTYPES:
             raise ValueError(f"unknown dtype {settings['dtype']}")
         itemsize = np.dtype(settings["dtype"]).itemsize
@@ -90,8 +94,10 @@ def model_in(found: Tensors, place: Device) -> MLP:
         # Before the net is made: a header may claim layers that no memory could hold.
         if count * itemsize * (1 + len(vectors)) != len(body):
             raise damaged(path, f"its {len(body)} bytes of weights don't fit the network {sizes}")
+        if len(sizes) > _MAX_LAYERS or len(settings["labels"]) != sizes[-1]:
+            raise ValueError("too many layers, or not a label for each output")
         net = MLP(**settings, device=place)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise damaged(path, f"its description of the network is wrong: {error!r}") from error
     flat = np.empty(count, dtype=net.dtype)
     for name, tensor in named_tensors(layers_of(flat, net.sizes, net.bias)).items():

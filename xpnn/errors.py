@@ -12,8 +12,22 @@ from typing import TypeAlias
 Path: TypeAlias = str | PathLike[str]
 
 
+LONGEST_PATH = 500  # characters; one inside an archive may have a thousand times as many
+
+
+def _in_one_line(text: str) -> str:
+    """With what no terminal should get, such as a file's name may hold, spelt out."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
 class XpnnError(Exception):
-    """Something outside the program is not as it must be; the text says what, where and the remedy."""
+    """Something outside the program is not as it must be; the text says what, where and the remedy.
+
+    It is one line, whatever a file's name or its content puts into it.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(_in_one_line(text))
 
 
 class DeviceError(XpnnError):
@@ -29,7 +43,8 @@ class DataError(XpnnError, ValueError):
     def __init__(
         self, problem: str, path: Path | None = None, *, line: int | None = None, column: int | None = None
     ) -> None:
-        place = [str(path)] if path is not None else []
+        name = "" if path is None else str(path)
+        place = [name if len(name) <= LONGEST_PATH else f"{name[:LONGEST_PATH]}…"] if name else []
         if line is not None:
             place.append(f"line {line}")
         if column is not None:

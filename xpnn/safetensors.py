@@ -26,7 +26,8 @@ from xpnn.errors import Path as PathLike
 from xpnn.files import write_atomically
 
 DTYPES = {"float32": "F32", "float64": "F64"}
-_MAX_HEADER = 1 << 26  # 100,000 columns with their names, means and deviations need a tenth of it
+_MAX_HEADER = 1 << 24  # 100,000 columns with their names, means and deviations need less than half of it
+_MAX_BRACKETS = 1 << 18  # in the header: an empty list is 2 bytes there, and 80 in memory
 CHECKSUM = "sha256"
 _BLANK = "0" * 64  # stands where the checksum will, while it is made
 
@@ -108,11 +109,14 @@ def read_tensors(path: PathLike) -> Tensors:
             raise ValueError("not a regular file")  # some devices never end
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            text, body = (file.read(length), file.read()) if length <= _MAX_HEADER else (b"", b"")
+            fits = length <= min(_MAX_HEADER, os.fstat(file.fileno()).st_size)  # read() sets aside what it is asked for
+            text, body = (file.read(length), file.read()) if fits else (b"", b"")
     except (OSError, ValueError) as error:  # a NUL byte inside the name is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"{path}: can't be read ({reason}); check the name") from error
     try:
+        if text.count(b"[") + text.count(b"{") > _MAX_BRACKETS:
+            raise ValueError("more lists than a net has")
         header = json.loads(text)
         if not isinstance(header, dict):
             raise TypeError("the header is no object")

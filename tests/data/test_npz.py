@@ -165,17 +165,16 @@ def test_hostile_headers(tmp_path: Path, header: bytes) -> None:
         read_npz(path)
 
 
-def test_a_damaged_lzma_member(tmp_path: Path) -> None:
+def test_members_that_are_packed_otherwise_are_refused(tmp_path: Path) -> None:
+    """An LZMA header asks for up to 4 GB."""
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         array = io.BytesIO()
         np.save(array, np.arange(10_000, dtype=np.uint8))
         archive.writestr("x.npy", array.getvalue())
-    content = bytearray(path.read_bytes())
-    for place in range(60, 100):
-        content[place] ^= 255
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="damaged NPZ file"):
+    with pytest.raises(
+        DataError, match=r"x is packed as NumPy never does it: save it anew, with numpy.savez_compressed"
+    ):
         read_npz(path)
 
 

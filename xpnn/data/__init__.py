@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xpnn.data.catalogue import NAMES
-from xpnn.data.columnar import LABEL_NAMES, read_columns
+from xpnn.data.columnar import read_columns
 from xpnn.data.csv import column_names, line_of_row, read_csv
 from xpnn.data.files import check_limit, shown
 from xpnn.data.folders import read_folder, read_zip
@@ -20,6 +20,7 @@ from xpnn.data.formats import file_format
 from xpnn.data.idx import read_idx
 from xpnn.data.images import read_digits, read_image
 from xpnn.data.labelled import read_labelled, square
+from xpnn.data.layouts import LABEL_NAMES
 from xpnn.data.named import is_mnist, read_mnist, read_named
 from xpnn.data.npy import read_npy
 from xpnn.data.npz import read_npz

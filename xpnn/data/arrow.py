@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
-from xpnn.data.files import first_bytes, opened
+from xpnn.data.files import first_bytes, opened, reason, shown, with_way_back
 from xpnn.errors import DataError, Path
 from xpnn.stored import check_unchanged, file_state
 
@@ -27,11 +28,14 @@ def is_arrow(head: bytes) -> bool:
     return head.startswith((PARQUET_MAGIC, ARROW_MAGIC, STREAM_MAGIC))
 
 
+FileState: TypeAlias = tuple[int, int, int]
+
+
 class Footer(NamedTuple):
     """What a Parquet file has at its end, read once, and how the file was then (`xpnn.stored.file_state`)."""
 
     metadata: Any
-    state: tuple[int, int, int]
+    state: FileState
 
 
 class ArrowFile(NamedTuple):
@@ -50,6 +54,31 @@ class ArrowFile(NamedTuple):
     footer: Footer | None = None
 
 
+class _Within(io.RawIOBase):
+    """A file of which no more is asked for than it has: reading sets aside what it is asked for, and headers lie."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, count: int | None = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if count is None or count < 0 else min(count, left))
+
+
 @contextmanager
 def opened_arrow(path: Path, batch_rows: int = BATCH_ROWS, footer: Footer | None = None) -> Iterator[ArrowFile]:
     """Open a Parquet file, an Arrow file or stream, packed or not.
@@ -63,27 +92,33 @@ def opened_arrow(path: Path, batch_rows: int = BATCH_ROWS, footer: Footer | None
         import pyarrow  # noqa: F401 - here, where its absence can be told from damage
     except ImportError as error:
         raise DataError("reading Parquet and Arrow files needs pyarrow: pip install 'xpnn[parquet]'", path) from error
-    opener = _OPENERS[next(magic for magic in _OPENERS if first_bytes(path, 8).startswith(magic))]
+    head = first_bytes(path, 8)
+    if not is_arrow(head):
+        raise DataError("this is no Parquet or Arrow file", path)
+    opener = next(opener for magic, opener in _OPENERS.items() if head.startswith(magic))
     with opened(path) as file:
         try:
-            found = opener(path, file, batch_rows, footer)
+            state = None  # of a packed file nothing is read again
+            if file.seekable():
+                state = file_state(os.fstat(file.fileno()))
+                if footer is not None:
+                    check_unchanged(os.fstat(file.fileno()), footer.state, path)
+            found = opener(path, cast(BinaryIO, _Within(with_way_back(file))), batch_rows, footer, state)
             if len(set(found.schema.names)) < len(found.schema.names):
-                twice = next(name for name in found.schema.names if found.schema.names.count(name) > 1)
-                raise DataError(f"two columns are called {twice!r}: give every column a name of its own", path)
+                ((twice, _),) = Counter(found.schema.names).most_common(1)
+                raise DataError(f"two columns are called {shown(twice)}: give every column a name of its own", path)
             yield found
-        except (DataError, MemoryError):
+        except DataError:
             raise
+        except MemoryError as error:
+            raise DataError("asks for more memory than there is: it is damaged, or too large", path) from error
         except Exception as error:  # ArrowInvalid, ArrowTypeError, OSError, ArrowNotImplementedError, ValueError, ...
-            reason = (str(error).splitlines() or ["nothing more is known"])[0][:200]
-            raise DataError(f"damaged Parquet or Arrow file ({reason}): fetch it again", path) from error
+            raise DataError(f"damaged Parquet or Arrow file ({reason(error)}): fetch it again", path) from error
 
 
-def _parquet(path: Path, file: BinaryIO, batch_rows: int, footer: Footer | None) -> ArrowFile:
+def _parquet(path: Path, file: BinaryIO, batch_rows: int, footer: Footer | None, state: FileState | None) -> ArrowFile:
     from pyarrow import parquet
 
-    state = file_state(os.fstat(file.fileno()))
-    if footer is not None:
-        check_unchanged(os.fstat(file.fileno()), footer.state, path)
     metadata = None if footer is None else footer.metadata
     content = parquet.ParquetFile(file, metadata=metadata, pre_buffer=False, page_checksum_verification=True)
 
@@ -93,11 +128,11 @@ def _parquet(path: Path, file: BinaryIO, batch_rows: int, footer: Footer | None)
             batch_rows, row_groups=[group], columns=list(names), use_threads=footer is None
         )
 
-    found = Footer(content.metadata, state) if isinstance(file, BufferedReader) else None
+    found = None if state is None else Footer(content.metadata, state)
     return ArrowFile(path, content.schema_arrow, content.num_row_groups, batches, found)
 
 
-def _arrow(path: Path, file: BinaryIO, batch_rows: int, _: Footer | None) -> ArrowFile:
+def _arrow(path: Path, file: BinaryIO, batch_rows: int, *_: object) -> ArrowFile:
     from pyarrow import ipc
 
     content = ipc.open_file(file)
@@ -108,7 +143,7 @@ def _arrow(path: Path, file: BinaryIO, batch_rows: int, _: Footer | None) -> Arr
     return ArrowFile(path, content.schema, content.num_record_batches, batches)
 
 
-def _stream(path: Path, file: BinaryIO, batch_rows: int, _: Footer | None) -> ArrowFile:
+def _stream(path: Path, file: BinaryIO, batch_rows: int, *_: object) -> ArrowFile:
     from pyarrow import ipc
 
     content = ipc.open_stream(file)
@@ -127,7 +162,7 @@ def _cut(batch: Any, names: Sequence[str], rows: int) -> Iterator[Any]:
         yield batch.slice(start, rows)
 
 
-_OPENERS = {PARQUET_MAGIC: _parquet, ARROW_MAGIC: _arrow, STREAM_MAGIC: _stream}
+_OPENERS: dict[bytes, Callable[..., ArrowFile]] = {PARQUET_MAGIC: _parquet, ARROW_MAGIC: _arrow, STREAM_MAGIC: _stream}
 
 
 def class_names(schema: Any, column: str) -> tuple[str, ...]:

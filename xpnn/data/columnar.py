@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn.data.arrow import ArrowFile, opened_arrow
 from xpnn.data.blocks import Block, NotPixelsError, label_texts
-from xpnn.data.files import check_limit
+from xpnn.data.files import check_limit, check_unpacked
 from xpnn.data.labelled import are_pixels
 from xpnn.data.layouts import Layout, all_bytes, column_list, layout_of, rows_of, values_of
 from xpnn.data.memory import fits
@@ -81,7 +81,8 @@ def read_numbers(
     asked = tuple(targets or ())
     with opened_arrow(path) as file:
         names = column_list(file)
-        inputs = tuple(name for name in names if name not in asked) if columns is None else tuple(columns)
+        left_out = set(asked)
+        inputs = tuple(name for name in names if name not in left_out) if columns is None else tuple(columns)
         check_names((*inputs, *asked), names, path)
         if not inputs:
             raise DataError("every column is a target: at least one must be an input", path)
@@ -105,6 +106,7 @@ def _read(file: ArrowFile, layout: Layout, limit: int | None) -> Rows:
     store, labels, block = bytearray(), [], None
     for block in _blocks(file, layout, range(file.groups)):
         store += np.ascontiguousarray(block.inputs).data.cast("B")
+        check_unpacked(file.path, len(store), "if that is meant, write it without compression and dictionaries")
         labels += block.labels
         width = block.inputs.shape[1] * block.inputs.itemsize
         if limit is not None and len(store) >= limit * width:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import Fingerprint, check_limit, shown
-from xpnn.data.lines import count_columns, is_number, read_lines, unquoted, wrong_separator
+from xpnn.data.lines import count_columns, is_number, pieces, read_lines, unquoted, wrong_separator
 from xpnn.data.twins import read_once
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
@@ -58,7 +58,7 @@ def line_of_row(path: Path, row: int) -> int:
 def column_names(path: Path) -> list[str]:
     """The names in the line at the top; none where it is a row of data."""
     _, first = next(read_lines(path), (0, ""))
-    return [*map(unquoted, first.split(","))] if _is_header(first) else []
+    return [*_fields(first)] if _is_header(first) else []
 
 
 def _parse(path: Path, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
@@ -77,9 +77,11 @@ def _read_quickly(path: Path, limit: int | None, fingerprint: Fingerprint | None
         warnings.simplefilter("error")
         try:
             table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=most)
+        except DataError:  # of `read_lines`, which the careful reader would meet, too
+            raise
         except (ValueError, Warning):
             return None
-    return table if table.shape[1] == len(first.split(",")) else None
+    return table if table.shape[1] == first.count(",") + 1 else None
 
 
 def _ascii_only(lines: Iterator[str]) -> Iterator[str]:
@@ -97,21 +99,27 @@ def _read_carefully(
     values = bytearray()
     columns = 0
     for number, line in read_lines(path, fingerprint):
-        fields = line.split(",")
+        found = line.count(",") + 1
         if not columns:
-            columns, first_number = len(fields), number
+            columns, first_number = found, number
             if labelled and columns == 1:
                 problem = "only one column: a label and at least one pixel are needed, separated by commas"
                 raise DataError(wrong_separator(line) or problem, path, line=number)
             if _is_header(line):
                 continue
-        if len(fields) != columns:
-            problem = f"{count_columns(len(fields))}, but line {first_number} has {columns}: every line needs as many"
+        if found != columns:
+            problem = f"{count_columns(found)}, but line {first_number} has {columns}: every line needs as many"
             raise DataError(problem, path, line=number)
-        levels = list(map(_level, fields))
-        if min(levels) < 0:
-            raise _wrong_field(fields, levels.index(-1), labelled, path, number)
-        values += bytes(levels)
+        before = 0
+        for fields in pieces(line):
+            levels = list(map(_level, fields))
+            if min(levels) < 0:
+                wrong = levels.index(-1)
+                separator = wrong_separator(line) if columns == 1 else None
+                problem = _what_is_wrong(fields[wrong], labelled and before + wrong == 0)
+                raise DataError(separator or problem, path, line=number, column=before + wrong + 1)
+            values += bytes(levels)
+            before += len(fields)
         if limit is not None and len(values) == limit * columns:
             break
     if not values:
@@ -125,12 +133,20 @@ def _is_header(line: str) -> bool:
 
     A name before anything else is a label that was mistyped: taken for a header, its row would be lost in silence.
     """
-    first, *others = map(unquoted, line.split(","))
-    counted = [str(number) for number in range(len(others) + 1)]
+    first, others = next(_fields(line)), line.count(",")
     if first == "" or is_number(first) or (not others and wrong_separator(first)):
-        return [first, *others] == counted and len(counted) >= FEWEST_COUNTED
-    names = sum(field != "" and not is_number(field) for field in others)
-    return others in (counted[:-1], counted[1:]) or 2 * names >= len(others)
+        return others + 1 >= FEWEST_COUNTED and _counts(_fields(line), 0)
+    after_first = (itertools.islice(_fields(line), 1, None) for _ in range(3))
+    names = sum(field != "" and not is_number(field) for field in next(after_first))
+    return 2 * names >= others or any(map(_counts, after_first, (0, 1)))
+
+
+def _fields(line: str) -> Iterator[str]:
+    return map(unquoted, itertools.chain.from_iterable(pieces(line)))
+
+
+def _counts(fields: Iterator[str], start: int) -> bool:
+    return all(field == str(number) for number, field in enumerate(fields, start))
 
 
 @lru_cache(maxsize=4096)
@@ -146,15 +162,13 @@ def _level(field: str) -> int:
     return int(value) if value in LEVELS else -1
 
 
-def _wrong_field(fields: list[str], index: int, labelled: bool, path: Path, line: int) -> DataError:
-    """The error for a line whose field at `index` is no level."""
-    field = fields[index].strip()
-    meaning = "label" if labelled and index == 0 else "pixel"
-    problem = f"found {shown(field) if field else 'an empty field'}, expected a {meaning}"
+def _what_is_wrong(field: str, is_label: bool) -> str:
+    """What to say of a field that holds no level."""
+    field = field.strip()
+    problem = f"found {shown(field) if field else 'an empty field'}, expected a {'label' if is_label else 'pixel'}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
     if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
         problem += "; or is this a table? Then name its --label-column or --targets"
-    elif meaning == "label":
+    elif is_label:
         problem += "; if labels are words, name their --label-column"
-    separator = wrong_separator(field) if len(fields) == 1 else None
-    return DataError(separator or problem, path, line=line, column=index + 1)
+    return problem

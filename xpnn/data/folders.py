@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, opened, read_up_to, shown
+from xpnn.data.files import check_limit, check_unpacked, opened, read_up_to, reason, shown
 from xpnn.data.parts import MOST_CLASSES, Parts, natural_order
 from xpnn.data.pictures import MOST_BYTES, decoded
+from xpnn.data.zips import opened_zip
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
@@ -35,11 +35,12 @@ LAYOUT = "a folder for each class is needed, such as cat and dog, and may lie in
 
 
 class Picture(NamedTuple):
-    """A file: what errors call it, its folders and its name below the root, and its bytes when they are needed."""
+    """A file: what errors call it, its folders and its name below the root, its bytes when needed, and its size."""
 
     path: str
     names: tuple[str, ...]
     read: Callable[[], bytes]
+    size: int
 
 
 def read_folder(path: Path, *, limit: int | None = None, labelled: bool = True) -> Parts:
@@ -63,13 +64,13 @@ def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
     Raises DataError also for a picture that is encrypted, or larger than MOST_BYTES when it is unpacked.
     """
     check_limit(limit)
-    with _opened_zip(path) as archive:
+    with opened_zip(path) as archive:
         pictures = []
         for info in archive.infolist():
             names = tuple(name for name in info.filename.replace("\\", "/").split("/") if name not in {"", "."})
             if names and not info.is_dir() and not any(map(_is_hidden, names)):
                 place = f"{os.fspath(path)}/{'/'.join(names)}"
-                pictures.append(Picture(place, names, _reader(archive, info, place)))
+                pictures.append(Picture(place, names, _reader(archive, info, place), info.compress_size))
         found = [picture for picture in pictures if _is_picture(picture.names[-1], picture.path)]
         if not found and pictures:
             there = ", ".join(shown(picture.names[-1]) for picture in pictures[:5])
@@ -80,24 +81,11 @@ def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
 def holds_pictures(path: Path) -> bool:
     """Whether a ZIP file is none of NumPy's (NPZ); a damaged one is what its name says."""
     try:
-        with _opened_zip(path) as archive:
+        with opened_zip(path) as archive:
             names = archive.namelist()
             return bool(names) and not any(name.endswith(".npy") for name in names)
     except DataError:
         return os.fspath(path).lower().endswith(".zip")
-
-
-@contextmanager
-def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    import zipfile  # which loads many others
-
-    with opened(path) as file:
-        try:
-            archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise DataError(f"damaged ZIP file ({error}): fetch it again", path) from error
-        with archive:
-            yield archive
 
 
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Callable[[], bytes]:
@@ -111,7 +99,7 @@ def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Call
             except DataError:
                 raise
             except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError, LZMAError, ...
-                raise DataError(f"damaged ZIP file ({error}): fetch it again", place) from error
+                raise DataError(f"damaged ZIP file ({reason(error)}): fetch it again", place) from error
         raise _too_large(place)
 
     return read
@@ -132,16 +120,23 @@ def _listed(folder: str, names: tuple[str, ...]) -> Iterator[Picture]:
     """The pictures in a folder and in those below it."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.path, entry.is_dir()) for entry in entries)
+            found = sorted((entry.name, entry.path, entry.is_dir(), _size(entry)) for entry in entries)
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror or error}", folder) from error
-    for name, path, is_folder in found:
+    for name, path, is_folder, size in found:
         if _is_hidden(name):
             continue
         if is_folder and len(names) < DEEPEST:
             yield from _listed(path, (*names, name))
         elif not is_folder and _is_picture(name, path):
-            yield Picture(path, (*names, name), lambda path=path: _read_file(path))  # type: ignore[misc]
+            yield Picture(path, (*names, name), lambda path=path: _read_file(path), size)  # type: ignore[misc]
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:  # a link to nowhere
+        return 0
 
 
 def _read_file(path: str) -> bytes:
@@ -236,6 +231,8 @@ def _decoded(pictures: list[Picture], shape: tuple[int, int] | None) -> tuple[ND
     """The pixels, (n, height * width), and (height, width)."""
     first = decoded(pictures[0].read(), pictures[0].path, shape)
     height, width = first.shape
+    packed = sum(picture.size for picture in pictures)
+    check_unpacked(pictures[0].path, len(pictures) * height * width, "make the pictures smaller", packed)
     pixels = np.empty((len(pictures), height * width), dtype=np.uint8)
     pixels[0] = first.reshape(-1)
     for row, picture in enumerate(pictures[1:], 1):

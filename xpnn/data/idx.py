@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-from io import BufferedReader
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -62,7 +61,7 @@ def _read_images(path: Path, limit: int | None, may_stay: bool) -> tuple[Any, tu
 def _left_in_file(path: Path, limit: int | None) -> tuple[StoredRows, tuple[int, int]] | None:
     """The images that are not read now, and their shape; None where they fit into memory, or the file is packed."""
     with opened(path) as file:
-        if not isinstance(file, BufferedReader):  # but what unpacks
+        if not file.seekable():  # it is unpacked
             return None
         count, height, width = _read_shape(file, path, 3)
         rows = count if limit is None else min(limit, count)

@@ -6,17 +6,18 @@ A file is decoded to grey; `ink.py` finds the strokes, `components.py` the digit
 from __future__ import annotations
 
 import functools
+import io
 import operator
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.components import Part, components, digits_of
-from xpnn.data.files import opened
+from xpnn.data.files import check_unpacked, opened, reason
 from xpnn.data.form import deskewed, is_in_form, placed
 from xpnn.data.ink import FAINTEST, separate_ink
 from xpnn.errors import DataError, Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 WORKING_SIZE = (400, 1200)  # pixels of the shorter and the longer side; larger pictures are reduced to it first
+MOST_SCANS = 100  # of a JPEG, each of which takes as long as the picture; progressive ones have ten
+REDUCE_FIRST = "reduce it first"
 MOST_PARTS = 500  # components in a picture of digits; texture and noise have more
 
 
@@ -101,7 +104,9 @@ def _all_in_one(parts: list[Part]) -> list[Part]:
 
 def _read_grey(path: Path) -> tuple[NDArray[np.float32], float]:
     """The brightness, (height, width) from 0 to 255, within WORKING_SIZE; and the file's pixels for each of these."""
-    with opened(path) as file, opened_picture(file, path) as image:
+    with opened(path) as file:
+        content = file.read()
+    with opened_picture(content, path) as image:
         longest = max(image.size)
         grey = to_grey(image)
         grey.thumbnail(WORKING_SIZE if grey.height > grey.width else WORKING_SIZE[::-1])
@@ -109,8 +114,8 @@ def _read_grey(path: Path) -> tuple[NDArray[np.float32], float]:
 
 
 @contextmanager
-def opened_picture(file: BinaryIO, path: Path | None = None) -> Iterator[Image.Image]:
-    """The picture in a file; what goes wrong inside the with block is a DataError that names it.
+def opened_picture(content: bytes, path: Path | None = None) -> Iterator[Image.Image]:
+    """The picture that a file holds; what goes wrong inside the with block is a DataError that names it.
 
     Its size is known; its pixels are decoded where they are used.
     """
@@ -118,34 +123,39 @@ def opened_picture(file: BinaryIO, path: Path | None = None) -> Iterator[Image.I
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise DataError("reading pictures needs Pillow: pip install pillow", path) from error
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
+        raise DataError(f"more than {MOST_SCANS} scans in a JPEG: save it anew", path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                size = image.width * image.height * (1 if image.mode in ("1", "L") else 4)  # as Pillow keeps them
+                check_unpacked(path or "", size, REDUCE_FIRST, len(content))
                 yield image
         except DataError:
             raise
         except UnidentifiedImageError as error:
             raise DataError(f"not a picture that can be read ({', '.join(FORMATS)})", path) from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError("too many pixels for a picture of digits: reduce it first", path) from error
+            raise DataError(f"too many pixels for a picture of digits: {REDUCE_FIRST}", path) from error
         except Exception as error:  # for damage Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
-            raise DataError(f"damaged picture ({error})", path) from error
+            raise DataError(f"damaged picture ({reason(error)})", path) from error
 
 
 def to_grey(image: Image.Image) -> Image.Image:
     """The brightness, 0 to 255, upright: whole numbers, but of pictures with 16 bits a pixel floats."""
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    image.load()
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
     if image.mode == "L":
         return image
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would cut off at 255
         return Image.fromarray(np.asarray(image).astype(np.float32) / 257)
-    return image.convert("RGB").convert("L")
+    return image.convert("L") if image.mode == "1" else image.convert("RGB").convert("L")
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

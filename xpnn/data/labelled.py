@@ -102,7 +102,7 @@ def _read_labels(path: Path, names: Sequence[str], place: int, above: int, count
     labels: list[str] = []
     known: dict[str, str] = {}
     for number, line in itertools.islice(read_lines(path), above, above + count):
-        field = split_line(line, path, number)[place] if '"' in line else line.split(",")[place]
+        field = split_line(line, path, number)[place] if '"' in line else line.split(",", place + 1)[place]
         label = known.get(field)
         if label is None:
             try:

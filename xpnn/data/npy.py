@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from io import BufferedReader
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened
 from xpnn.data.memory import fits
-from xpnn.data.npz import checked_labels, checked_pixels
+from xpnn.data.npz import array_in, checked_labels, checked_pixels
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
 from xpnn.samples import Samples
@@ -96,10 +95,9 @@ def _left_in_file(mapped: np.memmap[Any, Any], kept: NDArray[Any], path: Path) -
 def _load(path: Path, mmap_mode: Any = None) -> Any:
     """The array of a file; packed ones can't be mapped, and are read."""
     with opened(path) as file:
-        is_packed = not isinstance(file, BufferedReader)
         try:
-            return np.load(file) if is_packed or mmap_mode is None else np.load(path, mmap_mode=mmap_mode)
-        except (OSError, EOFError):  # for `opened`
+            return np.load(path, mmap_mode=mmap_mode) if mmap_mode and file.seekable() else array_in(file)
+        except (DataError, OSError, EOFError):  # for `opened`
             raise
         except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, ...
             raise DataError(f"damaged NPY file, or one with pickled objects ({first_line(error)})", path) from error

@@ -1,21 +1,31 @@
-"""NPZ, NumPy's archive of named arrays, with the names that Keras' mnist.npz has."""
+"""NPZ, NumPy's archive of named arrays, with the names that Keras' mnist.npz has.
+
+NumPy's own reader sets aside as much memory as an array's header asks for. Here it is read, and the header parsed by
+NumPy, only as far as the file's size lets it be meant.
+"""
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, opened
+from xpnn.data.files import check_limit, check_unpacked, first_bytes, read_up_to, shown
+from xpnn.data.zips import opened_zip
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
 from xpnn.samples import Samples
 
+if TYPE_CHECKING:
+    import zipfile
+
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without members
 TRAIN_NAMES = (("x_train", "y_train"), ("x", "y"), ("inputs", "targets"))
 TEST_NAMES = ("x_test", "y_test")
+PACKINGS = (0, 8)  # stored as it is, or deflated
 BRIGHT = 128  # whole numbers that are stored as floats and reach this, and no more than 255, are pixels
 
 
@@ -36,19 +46,18 @@ def read_npz(
     """
     check_limit(limit)
     test, test_shape = None, None
-    with opened(path) as file, warnings.catch_warnings():
+    if first_bytes(path, 4) not in ZIP_MAGICS:
+        raise DataError("not an NPZ file", path)
+    with opened_zip(path) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's on files of Python 2
-        if file.read(4) not in ZIP_MAGICS:
-            raise DataError("not an NPZ file", path)
-        file.seek(0)
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                train, shape = _read_samples(archive, _train_names(archive.files), labelled, path)
-                if TEST_NAMES[0] in archive.files:
-                    test, test_shape = _read_samples(archive, TEST_NAMES, labelled, path)
+            names = _names(archive)
+            train, shape = _read_samples(archive, _train_names(names), labelled, path)
+            if TEST_NAMES[0] in names:
+                test, test_shape = _read_samples(archive, TEST_NAMES, labelled, path)
         except (DataError, OSError):  # the second is for `opened`
             raise
-        except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, LZMAError, ...
+        except Exception as error:  # for damage ValueError, SyntaxError, TypeError, BadZipFile, zlib.error, ...
             raise DataError(f"damaged NPZ file, or one with pickled objects ({first_line(error)})", path) from error
     if test is not None and test_shape != shape:
         raise DataError(f"a row has shape {shape} in training but {test_shape} in x_test", path)
@@ -56,11 +65,18 @@ def read_npz(
     return (train if limit is None else train.take(slice(limit))), test, picture
 
 
-def _train_names(found: list[str]) -> tuple[str, str]:
+def _names(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays' names, and where they are."""
+    return {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+
+
+def _train_names(found: dict[str, zipfile.ZipInfo]) -> tuple[str, str]:
     return next((names for names in TRAIN_NAMES if names[0] in found), TRAIN_NAMES[0])
 
 
-def _read_samples(archive: Any, names: tuple[str, str], labelled: bool, path: Path) -> tuple[Samples, tuple[int, ...]]:
+def _read_samples(
+    archive: zipfile.ZipFile, names: tuple[str, str], labelled: bool, path: Path
+) -> tuple[Samples, tuple[int, ...]]:
     """One pair of arrays as samples, and the shape that a row of inputs has in the file."""
     inputs = _read_array(archive, names[0], path)
     if inputs.ndim not in (2, 3) or not inputs.size:
@@ -75,15 +91,47 @@ def _read_samples(archive: Any, names: tuple[str, str], labelled: bool, path: Pa
     return Samples(rows, labels), inputs.shape[1:]
 
 
-def _read_array(archive: Any, name: str, path: Path) -> NDArray[Any]:
-    if name not in archive.files:
-        found = ", ".join(archive.files[:20]) or "none"
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    members = _names(archive)
+    if name not in members:
+        found = ", ".join(shown(other)[1:-1] for other in [*members][:20]) or "none"
         expected = "x_train, y_train, x_test, y_test, or x, y, or inputs, targets"
         raise DataError(f"no array is called {name}; found {found}; expected {expected}", path)
-    array = archive[name]
-    if not isinstance(array, np.ndarray):  # NumPy hands over the bytes of a member that isn't its own format
-        raise DataError(f"{name} is not a NumPy array", path)
-    return array
+    member = members[name]
+    if member.compress_type not in PACKINGS:
+        raise DataError(f"{name} is packed as NumPy never does it: save it anew, with numpy.savez_compressed", path)
+    check_unpacked(path, member.file_size, "save it with numpy.savez, which doesn't pack")
+    with cast("zipfile.ZipExtFile", archive.open(member)) as file:
+        if not file.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
+            raise DataError(f"{name} is not a NumPy array", path)
+        return array_in(cast(BinaryIO, file), member.file_size)
+
+
+def array_in(file: BinaryIO, most: int | None = None) -> NDArray[Any]:
+    """The array in an open NPY file, all of which takes `most` bytes, if that is known.
+
+    Raises ValueError and others for any other or damaged file.
+    """
+    shape, by_columns, dtype = _read_header(file)
+    size = math.prod(shape) * dtype.itemsize
+    if most is not None and size > most:
+        raise ValueError("it holds less than its header promises")
+    content = read_up_to(file, size + 1)  # one byte more shows whether it goes on
+    if len(content) != size:
+        raise ValueError("it holds more or less than its header promises")
+    return np.ndarray(shape, dtype, buffer=content, order="F" if by_columns else "C")
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it is stored by columns, and type. Raises ValueError unless it is an array of plain values."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"version {version} of NumPy's format is for tables")
+    shape, by_columns, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, by_columns, dtype
 
 
 def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]:

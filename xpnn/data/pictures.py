@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +22,7 @@ def decoded(content: bytes, path: Path | None = None, shape: tuple[int, ...] | N
     Behind transparent parts the paper is white, or black if nothing shows on white.
     Raises DataError if it is no picture, damaged, too large or of another size.
     """
-    with opened_picture(io.BytesIO(content), path) as image:
+    with opened_picture(content, path) as image:
         if image.width * image.height > MOST_PIXELS:
             problem = f"{image.height} x {image.width} pixels, more than the {MOST_PIXELS:,} that a row may have"
             raise DataError(f"{problem}: make the pictures smaller", path)

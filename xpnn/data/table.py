@@ -27,6 +27,7 @@ from xpnn.samples import Samples
 
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 SHOWN_NAMES = 20
+MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
 FEWEST_COUNTED = 3  # columns that are called 0, 1, 2 beside one with a name
@@ -52,11 +53,13 @@ def read_table(
     check_targets(targets)
     asked = tuple(targets or ())
     names, line, above = columns_of(path, (*asked, *(columns or ())))
-    inputs = tuple(name for name in names if name not in asked) if columns is None else tuple(columns)
+    left_out = set(asked)
+    inputs = tuple(name for name in names if name not in left_out) if columns is None else tuple(columns)
     check_names((*inputs, *asked), names, path, line)
     if not inputs:
         raise DataError("every column is a target: at least one must be an input", path, line=line)
-    places = [names.index(name) for name in (*inputs, *asked)]
+    place_of = {name: place for place, name in enumerate(names)}
+    places = [place_of[name] for name in (*inputs, *asked)]
     parse = partial(_parse, path, names, places, limit, above)
     reader = f"{READER}: {places} of {len(names)} below {above}"
     table = read_once(path, reader, np.float64, parse) if limit is None else parse()
@@ -124,6 +127,7 @@ def _counts(fields: list[str]) -> bool:
 
 def _check_line_of_names(names: list[str], path: Path, number: int) -> None:
     """Raise DataError unless each column has a name of its own that can be shown."""
+    known: set[str] = set()
     for index, name in enumerate(names):
         if not name:
             problem = "this column has no name: give it one in this line, or delete the column"
@@ -131,13 +135,17 @@ def _check_line_of_names(names: list[str], path: Path, number: int) -> None:
         if not name.isprintable():
             problem = f"this column is called {shown(name)}: give it a name of printable characters"
             raise DataError(problem, path, line=number, column=index + 1)
-        if name in names[:index]:
+        if name in known:
             problem = f"a second column is called {shown(name)}: give every column a name of its own"
             raise DataError(problem, path, line=number, column=index + 1)
+        known.add(name)
 
 
 def split_line(line: str, path: Path, number: int) -> list[str]:
     """The fields of a line, without the quotes and the spaces around them."""
+    if line.count(",") >= MOST_COLUMNS:
+        problem = f"more than {MOST_COLUMNS:,} columns: too many for a table; leave some out"
+        raise DataError(problem, path, line=number)
     try:
         return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))]
     except csv.Error as error:
@@ -146,7 +154,8 @@ def split_line(line: str, path: Path, number: int) -> list[str]:
 
 def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: int | None = None) -> None:
     """Raise DataError, with the names that are there, unless all that are wanted are among them."""
-    absent = [shown(name) for name in wanted if name not in names]
+    known = set(names)
+    absent = [shown(name) for name in wanted if name not in known]
     if absent:
         there = ", ".join(map(shown, names[:SHOWN_NAMES]))
         more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
@@ -184,6 +193,8 @@ def _read_quickly(
             table = np.loadtxt(
                 _plain_only(lines, count), delimiter=",", comments=None, ndmin=2, usecols=places, max_rows=most
             )
+        except DataError:  # of `read_lines`, which the careful reader would meet, too
+            raise
         except (ValueError, Warning):
             return None
     return table if np.isfinite(table).all() else None

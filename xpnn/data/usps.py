@@ -15,6 +15,7 @@ from xpnn.samples import Samples
 
 IMAGE_SHAPE = (16, 16)
 PIXELS = 256
+MOST_ROWS = 9298  # of USPS, training and test rows together
 
 
 def read_usps(path: Path, *, limit: int | None = None) -> Samples:
@@ -26,19 +27,22 @@ def read_usps(path: Path, *, limit: int | None = None) -> Samples:
     `limit` is less than 1.
     """
     check_limit(limit)
-    rows, labels = [], []
+    pixels = bytearray()
+    labels: list[int] = []
     for number, line in read_lines(path):
-        label, *pairs = line.split()
+        label, *pairs = line.split(maxsplit=PIXELS + 1)
+        if len(pairs) > PIXELS or len(labels) == MOST_ROWS:
+            problem = f"more than the {MOST_ROWS:,} rows of {PIXELS} pixels that USPS has: this is another file"
+            raise DataError(problem, path, line=number)
         if label not in map(str, range(1, 11)):
             raise DataError(f"begins with {shown(label)}, expected a label of 1 to 10", path, line=number)
         labels.append(int(label) - 1)
-        rows.append(_pixels(pairs, path, number))
-        if len(rows) == limit:
+        pixels += np.rint((_pixels(pairs, path, number) + 1) * 127.5).astype(np.uint8).tobytes()
+        if len(labels) == limit:
             break
-    if not rows:
+    if not labels:
         raise DataError("holds no rows", path)
-    values = np.array(rows)
-    return Samples(np.rint((values + 1) * 127.5).astype(np.uint8), np.array(labels, dtype=np.int64))
+    return Samples(np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS), np.array(labels, dtype=np.int64))
 
 
 def _pixels(pairs: list[str], path: Path, line: int) -> NDArray[np.float64]:
