@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def floors(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows; with Python 3.11 or 3.12."""
     install(session, *(dependency.replace(">=", "==") for dependency in DEPENDENCIES))
     run_pytest(session, "cpu,fake")
+
+
+@nox.session(default=sys.platform == "linux" and sys.version_info < (3, 14))  # where Atheris is
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every reader for some seconds, guided by coverage; `nox -s fuzz -- npz -runs=1000000`: one for long."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "fuzz"))
+    session.chdir(ROOT / "tests")
+    names = session.run("python", "-c", "from fuzz.targets import TARGETS; print(*TARGETS)", silent=True)
+    readers = [argument for argument in session.posargs if not argument.startswith("-")] or str(names).split()
+    options = [argument for argument in session.posargs if argument.startswith("-")] or ["-runs=5000"]
+    for reader in readers:
+        session.run("python", "-m", "fuzz", reader, *options)
 
 
 @nox.session
