@@ -34,6 +34,7 @@ from xpnn.stored import are_in_file
 from xpnn_cli.augmentation import AUGMENTATION
 from xpnn_cli.devices import blas
 from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
+from xpnn_cli.threads import THREADS
 
 MADE = "made"
 _META = "xpnn_cli.made"  # where Click's context keeps that table
@@ -130,7 +131,11 @@ def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP
     """Write all settings of the run that the command starts. Raises XpnnError if the file can't be written."""
     import tomli_w
 
-    given = {**ctx.params, "device": net.device.kind if ctx.params["device"] == "auto" else ctx.params["device"]}
+    given = {
+        **ctx.params,
+        "threads": ctx.meta.get(THREADS),
+        "device": net.device.kind if ctx.params["device"] == "auto" else ctx.params["device"],
+    }
     values = {key: _resolved(option, given, settings) for key, option in options_of(ctx.command).items()}
     known = {key: value for key, value in values.items() if value is not None}
     text = (

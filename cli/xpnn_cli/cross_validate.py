@@ -23,11 +23,13 @@ from xpnn_cli.tables import (
     suited,
     target_scaling,
 )
+from xpnn_cli.threads import threads_option
 
 
 @click.command("cross-validate", cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
+@threads_option
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="How many parts.")
 @prediction_options
 @click.option("--limit", type=POSITIVE, help="Use the first LIMIT training rows only.")

@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnn.backend import Device, why_no_cuda
 from xpnn_cli.options import json_option, print_json
+from xpnn_cli.threads import default_threads
 
 
 @click.command()
@@ -23,7 +24,7 @@ def devices(as_json: bool) -> None:
         "xpnn": importlib.metadata.version("xpnn"),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "cpu": {"name": _processor(), "cores": os.cpu_count(), "blas": blas()},
+        "cpu": {"name": _processor(), "cores": os.cpu_count(), "blas": blas(), "threads": _threads()},
         "cuda": {"usable": not problem, "problem": problem or None} | ({} if problem else _gpus()),
     }
     if as_json:
@@ -51,6 +52,11 @@ def blas() -> dict[str, Any]:
     return {"name": f"{pools[0]['internal_api']} {pools[0]['version']}", "threads": pools[0]["num_threads"]}
 
 
+def _threads() -> int | None:
+    """How many a command takes that isn't told by --threads."""
+    return default_threads() or blas()["threads"]
+
+
 def _gpus() -> dict[str, Any]:
     """Versions, and each GPU's name, memory (bytes) and compute capability."""
     cupy = Device("cuda").xp
@@ -76,10 +82,10 @@ def _gpus() -> dict[str, Any]:
 
 def _report(found: dict[str, Any]) -> str:
     cpu, cuda = found["cpu"], found["cuda"]
-    threads = "" if cpu["blas"]["threads"] is None else f", {cpu['blas']['threads']} threads"
+    threads = "" if cpu["threads"] is None else f", of which a run takes {cpu['threads']} (--threads)"
     lines = [
         f"xpnn {found['xpnn']}, Python {found['python']}, NumPy {found['numpy']}",
-        f"cpu      {cpu['name']}, {cpu['cores']} cores; BLAS: {cpu['blas']['name']}{threads}",
+        f"cpu      {cpu['name']}, {cpu['cores']} cores{threads}; BLAS: {cpu['blas']['name']}",
     ]
     if cuda["usable"]:
         lines.append(f"cuda     CuPy {cuda['cupy']}, CUDA runtime {cuda['runtime']}, driver {cuda['driver']}")

@@ -19,6 +19,7 @@ from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finit
 from xpnn_cli.progress import say_what_stays
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import chosen_recipe, network_options, prediction_options, scaled, suited, target_scaling
+from xpnn_cli.threads import threads_option
 
 RATE = click.FloatRange(min=0, min_open=True)
 HARDLY_FELL = 0.2  # of the first loss
@@ -31,6 +32,7 @@ NO_PART_OF_A_SWEEP = [
 @click.command("find-lr", cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
+@threads_option
 @click.option("--least", type=RATE, callback=finite, default=1e-6, show_default=True, help="Where the sweep starts.")
 @click.option("--most", type=RATE, callback=finite, default=10.0, show_default=True, help="Where the sweep ends.")
 @click.option("--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Updates of the sweep.")

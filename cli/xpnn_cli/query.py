@@ -22,6 +22,7 @@ from xpnn_cli.options import (
 from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.settings import usage_errors
 from xpnn_cli.tables import label_column_option, read_for
+from xpnn_cli.threads import threads_option
 
 
 @click.command(cls=GroupedCommand)
@@ -35,6 +36,7 @@ from xpnn_cli.tables import label_column_option, read_for
 @click.option("--deskew", is_flag=True, help="Slant the digits of pictures back upright first.")
 @click.option("--show", is_flag=True, help="Draw what the net sees, each digit under its answer.")
 @device_option
+@threads_option
 @json_option
 @label_column_option
 def query(

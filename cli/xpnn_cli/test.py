@@ -19,6 +19,7 @@ from xpnn_cli.options import (
 from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import usage_errors
 from xpnn_cli.tables import label_column_option, read_for, scores_line
+from xpnn_cli.threads import threads_option
 
 
 @click.command(cls=GroupedCommand)
@@ -26,6 +27,7 @@ from xpnn_cli.tables import label_column_option, read_for, scores_line
 @click.argument("data", default="digits")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first LIMIT rows only.")
 @device_option
+@threads_option
 @json_option
 @label_column_option
 def test(model: str, data: str, limit: int | None, device: str, as_json: bool, label_column: str | None) -> None:

@@ -46,6 +46,7 @@ from xpnn_cli.tables import (
     suited,
     target_scaling,
 )
+from xpnn_cli.threads import threads_option
 from xpnn_cli.validation import with_validation
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -55,6 +56,7 @@ MODEL_NAME = "model.safetensors"
 @click.command(cls=GroupedCommand)
 @click.argument("data", default="digits")
 @device_option
+@threads_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
