@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 from cuda_emulator import find_compiler
 from fake_device import FakeCupy, make_fake_cupy
@@ -25,6 +26,8 @@ MNIST_FILES = [
 
 
 def pytest_configure() -> None:
+    hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example's
+    hypothesis.settings.load_profile("untimed")
     unknown = [name for name in DEVICES if name not in ("cpu", "fake", "cuda")]
     if unknown:
         raise pytest.UsageError(f"XPNN_TEST_DEVICES names {unknown}: choose from cpu, fake and cuda")

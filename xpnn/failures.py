@@ -21,8 +21,9 @@ OUT_OF_MEMORY = r"(?i)out of memory|OUT_OF_MEMORY|ALLOC_FAILED"  # CuPy's pool a
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in its first line; its name where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What another program's error says in its first line, fit for an error's text; its name where it says nothing."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def is_cuda_error(error: BaseException | None) -> bool:

@@ -24,12 +24,13 @@ from xpnn.data import (
     read_samples,
     read_table,
 )
-from xpnn.data.files import opened, reason
+from xpnn.data.files import opened
 from xpnn.data.idx import read_idx_array
 from xpnn.data.npy import read_npy
 from xpnn.data.npz import array_in
 from xpnn.data.usps import read_usps
 from xpnn.errors import DataError
+from xpnn.failures import first_line
 from xpnn.history import read_history
 from xpnn.samples import Samples
 from xpnn.state_file import load_state
@@ -121,7 +122,7 @@ def _npy(path: Path) -> None:
         try:
             array_in(file, path.stat().st_size)
         except Exception as error:
-            raise DataError(reason(error), path) from error
+            raise DataError(first_line(error), path) from error
 
 
 def _npz(path: Path) -> None:

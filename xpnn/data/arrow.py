@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
-from xpnn.data.files import first_bytes, opened, reason, shown, with_way_back
+from xpnn.data.files import first_bytes, opened, shown, with_way_back
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 from xpnn.stored import check_unchanged, file_state
 
 PARQUET_MAGIC = b"PAR1"
@@ -113,7 +114,7 @@ def opened_arrow(path: Path, batch_rows: int = BATCH_ROWS, footer: Footer | None
         except MemoryError as error:
             raise DataError("asks for more memory than there is: it is damaged, or too large", path) from error
         except Exception as error:  # ArrowInvalid, ArrowTypeError, OSError, ArrowNotImplementedError, ValueError, ...
-            raise DataError(f"damaged Parquet or Arrow file ({reason(error)}): fetch it again", path) from error
+            raise DataError(f"damaged Parquet or Arrow file ({first_line(error)}): fetch it again", path) from error
 
 
 def _parquet(path: Path, file: BinaryIO, batch_rows: int, footer: Footer | None, state: FileState | None) -> ArrowFile:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = re.compile(rb"BZh[1-9]1AY&SY")  # the digits of pi, which begin a block
@@ -85,7 +86,7 @@ def opened(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[Binar
             else:
                 yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"damaged gzip file ({reason(error)}): fetch it again", path) from error
+        raise DataError(f"damaged gzip file ({first_line(error)}): fetch it again", path) from error
     except OSError as error:
         raise DataError(f"can't be read: {error.strerror or error}", path) from error
 
@@ -100,7 +101,7 @@ def _bunzipped(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     except (EOFError, OSError) as error:
         if getattr(error, "errno", None):  # the disk's
             raise
-        raise DataError(f"damaged bzip2 file ({reason(error)}): fetch it again", path) from error
+        raise DataError(f"damaged bzip2 file ({first_line(error)}): fetch it again", path) from error
 
 
 class _Unpacked(io.RawIOBase):
@@ -173,12 +174,6 @@ def read_up_to(file: BinaryIO, count: int) -> bytearray:
     while len(content) < count and (chunk := file.read(min(CHUNK, count - len(content)))):
         content += chunk
     return content
-
-
-def reason(error: Exception) -> str:
-    """What another program's error says, fit for an error's text: its first line, cut short."""
-    text = str(error).partition("\n")[0][:200] or type(error).__name__
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def shown(text: str) -> str:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, check_unpacked, opened, read_up_to, reason, shown
+from xpnn.data.files import check_limit, check_unpacked, opened, read_up_to, shown
 from xpnn.data.parts import MOST_CLASSES, Parts, natural_order
 from xpnn.data.pictures import MOST_BYTES, decoded
 from xpnn.data.zips import opened_zip
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 from xpnn.samples import Samples
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Call
             except DataError:
                 raise
             except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError, LZMAError, ...
-                raise DataError(f"damaged ZIP file ({reason(error)}): fetch it again", place) from error
+                raise DataError(f"damaged ZIP file ({first_line(error)}): fetch it again", place) from error
         raise _too_large(place)
 
     return read

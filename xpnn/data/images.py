@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.components import Part, components, digits_of
-from xpnn.data.files import check_unpacked, opened, reason
+from xpnn.data.files import check_unpacked, opened
 from xpnn.data.form import deskewed, is_in_form, placed
 from xpnn.data.ink import FAINTEST, separate_ink
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -140,7 +141,7 @@ def opened_picture(content: bytes, path: Path | None = None) -> Iterator[Image.I
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"too many pixels for a picture of digits: {REDUCE_FIRST}", path) from error
         except Exception as error:  # for damage Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
-            raise DataError(f"damaged picture ({reason(error)})", path) from error
+            raise DataError(f"damaged picture ({first_line(error)})", path) from error
 
 
 def to_grey(image: Image.Image) -> Image.Image:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from xpnn.data.files import opened, reason, with_way_back
+from xpnn.data.files import opened, with_way_back
 from xpnn.errors import DataError, Path
+from xpnn.failures import first_line
 
 if TYPE_CHECKING:
     import zipfile
@@ -29,7 +30,7 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
             _check_list(content)
             archive = zipfile.ZipFile(content)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise DataError(f"damaged ZIP file ({reason(error)}): fetch it again", path) from error
+            raise DataError(f"damaged ZIP file ({first_line(error)}): fetch it again", path) from error
         with archive:
             yield archive
 
