@@ -313,6 +313,33 @@ def test_rows_of_pixels_are_drawn_from_any_format(run: Run) -> None:
     assert "its rows are real numbers, and no pixels" in run("draw", "x_real.npy", exit_code=1).stderr
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("iris.csv", "--label-column", "-1"),
+        ("iris.parquet", "--label-column", "species", "--output", "sigmoid"),
+        ("iris.parquet", "--task", "regression", "--label-column", "petal width (cm)"),
+        ("pictures", "--rotate", "10", "--validation-data", "pictures"),
+    ],
+)
+def test_runs_of_every_kind_of_data_are_repeated_and_resumed_to_the_same_bytes(
+    run: Run, asked: tuple[str, ...]
+) -> None:
+    write_iris("iris.csv")
+    numbers = asked[1:2] == ("--task",)
+    frame = load_iris(as_frame=True).data
+    frame.to_parquet("iris.parquet") if numbers else write_iris("iris.parquet")
+    write_pictures("pictures", xpnn.load("digits").train.take(slice(40)), tuple("abcdefghij"))
+    run("train", *asked, *QUICK, "--checkpoint-every", "1", "--run", "first")
+    run("train", "--config", "first/config.toml", "--run", "again")
+    models = [Path(folder, "model.safetensors") for folder in ("first", "again")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    for file in (models[1], Path("again/result.json"), max(Path("again/checkpoints").iterdir())):
+        file.unlink()  # as if it had been killed in the last epoch
+    run("train", "--resume", "again")
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
 def test_errors_have_one_line(run: Run) -> None:
     write_pictures("pictures", xpnn.load("digits").train.take(slice(50)), tuple(map(str, range(10))))
     Path("pictures/3/broken.png").write_bytes(b"\x89PNG")

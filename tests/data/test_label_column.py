@@ -130,6 +130,46 @@ def test_the_number_of_classes_makes_whole_labels_numbers(path: Path) -> None:
     assert (data.labels, data.train.targets.tolist()) == (("0", "1", "2", "3"), [1, 2])
 
 
+def test_test_data_without_a_0_has_numbers_where_the_training_data_have(path: Path) -> None:
+    path.write_text("a,kind\n0.5,0\n1.5,1\n2.5,2\n")
+    other = path.with_name("other.csv")
+    other.write_text("a,kind\n1.5,2\n0.5,1\n")
+    data = load(path, label_column="kind", test_data=other)
+    assert data.test is not None
+    assert data.test.targets is not None
+    assert data.test.targets.tolist() == [2, 1]
+
+
+def test_whole_numbers_of_a_table_are_no_pixels(path: Path) -> None:
+    for text in ("age,rooms,kind\n20,3,a\n30,4,b\n", "age,rooms,kind\n20,3,0\n30,4,1\n"):
+        path.write_text(text)
+        data = load(path, label_column="kind")
+        assert (data.train.inputs.dtype, data.columns) == (np.float64, ("age", "rooms"))
+        assert data.train.inputs.tolist() == [[20, 3], [30, 4]]
+
+
+def test_the_first_column_may_be_named_too(path: Path) -> None:
+    frame = digits()[["class", *(f"pixel{i}" for i in range(64))]]
+    frame.to_csv(path, index=False)
+    np.testing.assert_array_equal(load(path, label_column="class").train.inputs, digits().to_numpy()[:, :64])
+
+
+def test_a_label_column_that_is_not_there_is_no_input_either(path: Path) -> None:
+    digits().to_csv(path, index=False)
+    assert read_samples(path, labelled=False, label_column="class").inputs.shape == (40, 64)
+    with pytest.raises(DataError, match="no column is called 'kind'; the columns are 'pixel0'"):
+        read_samples(path, labelled=False, label_column="kind")
+
+
+def test_few_of_the_rows_may_each_have_a_class_of_their_own(path: Path) -> None:
+    """Whether these are classes is asked of all rows."""
+    path.write_text("a,kind\n" + "\n".join(f"{row}.5,{row % 30}" for row in range(90)))
+    assert load(path, label_column="kind", limit=30).classes == 30
+    path.write_text("a,kind\n" + "\n".join(f"{row}.5,{row}" for row in range(90)))
+    with pytest.raises(DataError, match="'kind' has 90 different labels in 90 rows, too many for classes"):
+        load(path, label_column="kind")
+
+
 def test_test_data_is_mapped_by_the_training_datas_names(path: Path) -> None:
     path.write_text("a,kind,b\n0.5,cat,1\n1.5,dog,2\n2.5,emu,3\n")
     other = path.with_name("other.csv")
