@@ -90,6 +90,17 @@ def test_parts(tmp_path: Path, pack: Pack, names: tuple[str, ...]) -> None:
     assert read_samples(root / validation, labels=data.labels).inputs[:, 0].tolist() == [3]
 
 
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_one_part_alone_is_what_there_is(tmp_path: Path, pack: Pack, name: str) -> None:
+    """Such a folder is given to test a net on."""
+    for level, label in enumerate(("a", "b")):
+        put(tmp_path / "data" / name / label / "1.png", picture(level))
+    samples = read_samples(pack(tmp_path / "data"), labels=("b", "a"))
+    assert samples.targets is not None
+    assert samples.targets.tolist() == [1, 0]
+    np.testing.assert_array_equal(samples.inputs, [picture(0).reshape(-1), picture(1).reshape(-1)])
+
+
 def test_colours_become_grey_and_grey_stays_as_it_is(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     colours = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)

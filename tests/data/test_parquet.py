@@ -397,3 +397,14 @@ def test_samples_of_a_tables_columns(tmp_path: Path) -> None:
     assert read_samples(path, columns=("a",), labelled=False).inputs.tolist() == [[0.5], [1.5]]
     with pytest.raises(DataError, match="'b' holds values of the type string, expected numbers"):
         read_samples(path, label_column="kind")
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_dark_columns_are_pixels_for_a_net_of_pixels(tmp_path: Path, dtype: str) -> None:
+    dark = pixels() // 4
+    frame = pd.DataFrame(dark.astype(dtype), columns=[f"p{i}" for i in range(dark.shape[1])])
+    frame.assign(label=labels()).to_parquet(tmp_path / "dark.parquet")
+    assert load(tmp_path / "dark.parquet").columns is not None  # a table, for all that its numbers say
+    found = read_samples(tmp_path / "dark.parquet").inputs
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, dark)
