@@ -31,6 +31,13 @@ def share(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> fl
     return float(request.param)
 
 
+def test_the_first_rows_are_read_where_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 2.0 * 7 * 12)
+    path = write(tmp_path)
+    for limit, stays in ((7, False), (8, True), (None, True)):
+        assert isinstance(read_npy(path, limit=limit)[0].inputs, StoredRows) == stays
+
+
 @pytest.mark.parametrize("limit", [None, 7, 100])
 def test_rows_and_labels_are_those_of_the_files(tmp_path: Path, share: float, limit: int | None) -> None:
     path = write(tmp_path)
