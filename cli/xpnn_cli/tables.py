@@ -16,6 +16,7 @@ import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
+from xpnn.stored import chunks
 from xpnn_cli.augmentation import check_square
 from xpnn_cli.options import GroupedOption
 from xpnn_cli.pictures import aligned_right, width_of
@@ -213,13 +214,16 @@ def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -
     if net.standardization is None or net.columns is None or samples is None or path is None:
         return
     means, deviations = map(np.array, net.standardization)
-    with np.errstate(over="ignore"):
-        far = np.argwhere(np.abs((samples.inputs - means) / deviations) > FARTHEST)
-    if len(far):
-        row, column = far[0]
-        usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
-        problem = f"is {samples.inputs[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
-        raise wrong_value(path, int(row), net.columns[column], problem)
+    start = 0
+    for rows in chunks(samples.inputs):
+        with np.errstate(over="ignore"):
+            far = np.argwhere(np.abs((rows - means) / deviations) > FARTHEST)
+        if len(far):
+            row, column = far[0]
+            usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
+            problem = f"is {rows[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
+            raise wrong_value(path, start + int(row), net.columns[column], problem)
+        start += len(rows)
 
 
 def scores_by_part(found: dict[str, Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import Result
@@ -109,6 +110,21 @@ def test_a_run_keeps_to_the_order_of_its_rows(run: Run, images: Path, monkeypatc
     monkeypatch.setenv("XPNN_MEMORY_MB", "lots")
     result = run(*command, exit_code=1)
     assert "XPNN_MEMORY_MB is 'lots', expected a whole number of megabytes, or 0 for none" in result.stderr
+
+
+def test_a_table_in_its_file_is_looked_through_a_block_at_a_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 2)), columns=["a", "b"])
+    frame.assign(kind=np.arange(90) % 2).to_parquet("train.parquet", row_group_size=20)
+    frame.loc[70, "b"] = 1e12
+    frame.assign(kind=np.arange(90) % 2).to_parquet("far.parquet", row_group_size=20)
+    run("train", "train.parquet", "--label-column", "kind", *SMALL)
+    for part in ("--test-data", "--validation-data"):
+        command = ("train", "train.parquet", "--label-column", "kind", part, "far.parquet", *SMALL)
+        monkeypatch.setattr(stored.StoredRows, "__array__", None)  # which would read all of it
+        result = run(*command, exit_code=1)
+        assert "far.parquet: 'b' in row 70, counted from 0, is 1e+12, out of all reach" in result.stderr
 
 
 def test_what_can_not_be_done_with_them_is_one_line(run: Run, images: Path) -> None:
