@@ -87,7 +87,7 @@ def read_history(path: PathLike) -> list[Record]:
             line = content.readline(LONGEST_LINE)
             if not line:
                 break
-            record = read_record(line) if len(line) < LONGEST_LINE else None
+            record = read_record(line)
             if record is not None:
                 records.append(record)
             elif number == 1 or line.endswith(b"\n") or len(line) == LONGEST_LINE:

@@ -39,7 +39,7 @@ def main() -> None:
     def test_one(content: bytes) -> None:
         nonlocal count
         count += 1
-        check(target.read, content, path, trace=count % TRACED == 0)
+        check(target.read, content, path, trace=target.traced and count % TRACED == 0)
 
     def mutate(content: bytes, longest: int, seed: int) -> bytes:
         choose = random.Random(seed)  # noqa: S311  # no secret

@@ -17,12 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fuzz.guard import check, scratch_folder
 from fuzz.targets import TARGETS
 from PIL import Image
+from pyarrow import parquet
 
-from xpnn.data import files, lines, read_csv, read_idx, read_image, read_npz, read_table, table, zips
+from xpnn.data import (
+    arrow,
+    files,
+    lines,
+    read_columns,
+    read_csv,
+    read_idx,
+    read_image,
+    read_npz,
+    read_samples,
+    read_table,
+    table,
+    zips,
+)
 from xpnn.data.npy import read_npy
 from xpnn.errors import DataError, XpnnError
 
@@ -95,7 +110,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "sizes of a thousand digits": ("model", lambda: model(b"", sizes=[10**1000, 10**1000], labels=[])),
     "outputs without names": ("model", lambda: model(bytes(4 * MANY), sizes=[1, MANY])),
     "a layer a weight": ("model", lambda: model(bytes(MANY), sizes=[1] * (MANY // 4 + 1), labels=["a"])),
-    "short records": ("history", lambda: b'{"epoch":1,"loss":1}\n' * (MANY // 4)),
+    "short records": ("history", lambda: b'{"epoch":1,"loss":1}\n' * (MANY // 2)),
     "a record of lists": ("history", lambda: b'{"epoch":1,"loss":[' + b"[]," * MILLION + b"1]}\n"),
 }
 
@@ -113,6 +128,32 @@ def test_time_does_not_grow_with_the_square_of_the_columns(path: Path) -> None:
     check(TARGETS["table"].read, names + b",a99999\n1\n", path)
 
 
+@pytest.mark.parametrize("name", ["length-of-a-message", "length-of-a-buffer"])
+def test_arrow_asks_for_no_more_than_the_file_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a message of 1.6 GB, in a file of 15 bytes, all would be set aside before it is read."""
+    asked = []
+
+    class Asked(io.BytesIO):
+        def read(self, count: int | None = -1) -> bytes:
+            asked.append(count or 0)
+            return super().read(count)
+
+    monkeypatch.setattr(arrow, "with_way_back", lambda file: Asked(file.read()))
+    path = Path(__file__).parent / "corpus" / "arrow" / name
+    with pytest.raises(DataError, match="damaged Parquet or Arrow file|more memory than there is"):
+        read_columns(path)
+    assert 0 < max(asked) <= path.stat().st_size
+    assert min(asked) >= 0
+
+
+def constant_columns(rows: int) -> bytes:
+    """Of which a Parquet file holds the number, and one value."""
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"label": np.zeros(rows, np.uint8), "x": np.zeros(rows, np.uint8)}), sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
 def picture(mode: str, side: int, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.new(mode, (side, side)).save(file, kind)
@@ -121,6 +162,7 @@ def picture(mode: str, side: int, kind: str = "PNG") -> bytes:
 
 ROWS = b"0,0\n" * MILLION
 IMAGES = struct.pack(">4I", 0x803, 4, MILLION, 1) + bytes(4 * MILLION)
+LARGER = "write it without compression and dictionaries"
 UNPACK, PLAIN = "become more than 100 times as many: if that is meant, unpack it first", "save it with numpy.savez,"
 BOMBS: dict[str, tuple[Callable[[Path], object], Callable[[], bytes], str]] = {
     "csv.gz": (read_csv, lambda: gzip.compress(ROWS), UNPACK),
@@ -135,6 +177,8 @@ BOMBS: dict[str, tuple[Callable[[Path], object], Callable[[], bytes], str]] = {
         lambda: gzip.compress(array("(4, 1048576)", bytes(4 * MILLION))),
         UNPACK,
     ),
+    "parquet": (read_columns, lambda: constant_columns(4 * MILLION), LARGER),
+    "zip": (read_samples, lambda: archive(*((f"a/{i}.png", picture("1", 1024)) for i in range(4))), "pictures smaller"),
     "png.gz": (read_image, lambda: gzip.compress(picture("L", 16) + bytes(4 * MILLION)), UNPACK),
     "png": (read_image, lambda: picture("RGB", 1024), "become more than 100 times as many: reduce it first"),
     "grey png": (read_image, lambda: picture("1", 2048), "reduce it first"),

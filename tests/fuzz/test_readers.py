@@ -43,7 +43,7 @@ def test_valid_files_are_read_and_survive_being_taken_apart(name: str, path: Pat
     target = TARGETS[name]
     read = 0
     for seed in target.seeds():
-        whole = check(target.read, seed, path, trace=True)
+        whole = check(target.read, seed, path, trace=target.traced)
         assert parts_of(target, seed)
         assert check(target.read, target.join(target.split(seed)), path) == whole
         read += whole
@@ -67,7 +67,8 @@ def test_damaged_files(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}-{file.name}")
 def test_files_that_once_broke_a_reader(file: Path, path: Path) -> None:
-    check(TARGETS[file.parent.name].read, file.read_bytes(), path, trace=True)
+    target = TARGETS[file.parent.name]
+    check(target.read, file.read_bytes(), path, trace=target.traced)
 
 
 def test_every_folder_of_the_corpus_has_a_reader() -> None:

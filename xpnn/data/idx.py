@@ -54,8 +54,12 @@ def _read_images(path: Path, limit: int | None, may_stay: bool) -> tuple[Any, tu
     images = read_idx_array(path, 3, limit=limit)
     height, width = images.shape[1:]
     if not images.size:
-        raise DataError(f"holds {len(images)} images of {height} x {width} pixels: there is nothing to read", path)
+        raise _empty(path, len(images), height, width)
     return images.reshape(len(images), -1), (height, width)
+
+
+def _empty(path: Path, count: int, height: int, width: int) -> DataError:
+    return DataError(f"holds {count} images of {height} x {width} pixels: there is nothing to read", path)
 
 
 def _left_in_file(path: Path, limit: int | None) -> tuple[StoredRows, tuple[int, int]] | None:
@@ -80,6 +84,8 @@ def read_idx_array(path: Path, dimensions: int, *, limit: int | None = None) -> 
     with opened(path) as file:
         shape = _read_shape(file, path, dimensions)
         row = math.prod(shape[1:])
+        if not row:  # of pictures; the other sizes may then be too large for an array
+            raise _empty(path, *shape)
         rows = shape[0] if limit is None else min(limit, shape[0])
         # One byte more than promised shows whether the file goes on.
         content = read_up_to(file, rows * row + 1)

@@ -104,18 +104,16 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]
     with cast("zipfile.ZipExtFile", archive.open(member)) as file:
         if not file.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
             raise DataError(f"{name} is not a NumPy array", path)
-        return array_in(cast(BinaryIO, file), member.file_size)
+        return array_in(cast(BinaryIO, file))
 
 
-def array_in(file: BinaryIO, most: int | None = None) -> NDArray[Any]:
-    """The array in an open NPY file, all of which takes `most` bytes, if that is known.
+def array_in(file: BinaryIO) -> NDArray[Any]:
+    """The array in an open NPY file, of which no more is set aside than there is, whatever the header asks for.
 
     Raises ValueError and others for any other or damaged file.
     """
     shape, by_columns, dtype = _read_header(file)
     size = math.prod(shape) * dtype.itemsize
-    if most is not None and size > most:
-        raise ValueError("it holds less than its header promises")
     content = read_up_to(file, size + 1)  # one byte more shows whether it goes on
     if len(content) != size:
         raise ValueError("it holds more or less than its header promises")
