@@ -1,7 +1,7 @@
 """The command line of xpnn: each command is one file, and all of them are thin; the work is xpnn's.
 
 stdout is for results, stderr for progress. Exit codes: 0, 1 for bad data or a failed run, 2 for wrong usage,
-130 on Ctrl-C; 143 on SIGTERM where a run is kept, which is then saved.
+130 on Ctrl-C; 143 on SIGTERM and 129 on SIGHUP where a run is kept, which is then saved.
 """
 
 from __future__ import annotations

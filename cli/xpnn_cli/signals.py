@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests to stop, which the work looks at where it can stop well."""
+"""Ctrl-C, SIGTERM and SIGHUP as requests to stop, which the work looks at where it can stop well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 NOTICE = b"\nfinishing this step, then saving (Ctrl-C once more stops at once)\n"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # Windows has none
 
 
 class StopRequest:
@@ -19,9 +19,14 @@ class StopRequest:
         self.signal: int | None = None
 
     def note(self, number: int, _: FrameType | None) -> None:
-        """Take note of the first signal; the second one is Ctrl-C as ever. Raises KeyboardInterrupt for that."""
+        """Take note of the first signal. Raises KeyboardInterrupt for Ctrl-C after it.
+
+        Others say no more the second time: a terminal that is closed and its shell may both send SIGHUP.
+        """
         if self.signal is not None:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.signal = number
         with suppress(OSError):
             os.write(2, NOTICE)  # a stream may be in the middle of its own writing

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from faults import Server
 from xpnn_cli import main
 
 Run = Callable[..., Result]
@@ -25,3 +27,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return result
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """Runs commands in processes of their own, to which things happen."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    one = Server()
+    yield one
+    one.close()
