@@ -5,7 +5,7 @@ hundreds can run, and be killed, in seconds. Each is sent as a line of JSON, and
 
     folder:    in which it works.
     logs:      where its output goes, with .out and .err behind it; without it, beside the folder.
-    stderr:    another place for that: "closed pipe", or a path.
+    stderr:    another place for that: "closed", "closed pipe", or a path.
     arguments: of xpnn.
     at, fault: at which of its file operations, from 0, what happens; see `Faults`.
     after, signals: sent after so many seconds.
@@ -205,7 +205,9 @@ def _work(main: Callable[..., Any], wish: dict[str, Any]) -> None:
 
     code, logs = CRASHED, wish["logs"]
     os.dup2(os.open(f"{logs}.out", os.O_WRONLY), 1)
-    os.dup2(_stderr(wish.get("stderr", f"{logs}.err")), 2)
+    os.close(2)
+    if wish.get("stderr") != "closed":
+        os.dup2(_stderr(wish.get("stderr", f"{logs}.err")), 2)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN if number in wish.get("ignored", ()) else signal.SIG_DFL)
     if "largest" in wish:

@@ -25,6 +25,7 @@ try:
     from xpnn_cli.find_lr import find_lr
     from xpnn_cli.plot import plot
     from xpnn_cli.query import query
+    from xpnn_cli.streams import prepare_streams
     from xpnn_cli.test import test
     from xpnn_cli.train import train
 except KeyboardInterrupt:  # Ctrl-C while NumPy is being loaded
@@ -35,6 +36,7 @@ class _Commands(click.Group):
     """The group that turns what can go wrong into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        prepare_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a class may be called お where the output is no Unicode
         try:
