@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xpnn.errors import XpnnError
 
+FULL = {errno.ENOSPC, errno.EDQUOT}  # of the disk, and of the user's share of it
 DRAFTS = f".{'[0-9a-f]' * 16}.draft"  # their names, as a pattern
 
 
@@ -72,6 +73,13 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         draft.touch()
 
 
+def not_written(path: str | os.PathLike[str], error: OSError | ValueError) -> XpnnError:
+    """The error of a file or folder that can't be written, with what to do about it."""
+    reason = getattr(error, "strerror", None) or error
+    remedy = "make room" if getattr(error, "errno", None) in FULL else "choose another place"
+    return XpnnError(f"{path}: can't be written ({reason}); {remedy}")
+
+
 @contextmanager
 def _draft_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
     """A new name beside the file, and the file's own; afterwards, and on Ctrl-C too, no draft is left."""
@@ -84,8 +92,7 @@ def _draft_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
         draft = target.with_name(f".{os.urandom(8).hex()}.draft")
         yield draft, target
     except (OSError, ValueError) as error:  # a NUL byte inside the name is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise XpnnError(f"{path}: can't be written ({reason}); choose another place") from error
+        raise not_written(path, error) from error
     finally:
         if draft is not None:
             with suppress(OSError):

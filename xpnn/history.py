@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 
 from xpnn.data.files import opened
 from xpnn.epochs import Epoch
-from xpnn.errors import DataError, XpnnError
+from xpnn.errors import DataError
 from xpnn.errors import Path as PathLike
-from xpnn.files import write_atomically
+from xpnn.files import not_written, write_atomically
 
 FILE_NAME = "metrics.jsonl"
 LONGEST_LINE = 1 << 16  # bytes; a record has some hundreds
@@ -65,7 +65,7 @@ def add_record(record: Record, path: PathLike) -> None:
         with open(path, "a", encoding="utf-8", newline="\n") as file:  # the same bytes on every system
             file.write(_line(record))
     except OSError as error:
-        raise XpnnError(f"{path}: can't be written ({error.strerror}); make room, or choose another place") from error
+        raise not_written(path, error) from error
 
 
 def _line(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ LOCK_NAME = ".lock"
 
 
 @contextmanager
-def alone_in(folder: Path, remedy: str, taken: Callable[[], None]) -> Iterator[None]:
-    """Make the folder, and be the only process that works in it.
+def alone_in(folder: Path, remedy: str, taken: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Make the folder, and be the only process that works in it; gives what tells whether that still holds.
+
+    It doesn't where the folder was moved or deleted: another process may lock the one that is in its place now.
 
     remedy: what to do where the folder can't be made or the lock can't be had, for the error's text.
     taken:  called again and again while another process has the lock; it waits a little, or raises.
@@ -36,7 +39,14 @@ def alone_in(folder: Path, remedy: str, taken: Callable[[], None]) -> Iterator[N
     with file:
         while not _lock(file, remedy):
             taken()
-        yield
+        yield lambda: _is_at(file, folder / LOCK_NAME)
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
 
 
 def _lock(file: IO[bytes], remedy: str) -> bool:

@@ -28,9 +28,9 @@ import numpy as np
 
 from xpnn.early_stopping import badness
 from xpnn.errors import ModelFileError, XpnnError
-from xpnn.files import make_folder, remove_drafts, write_atomically
+from xpnn.files import make_folder, not_written, remove_drafts, write_atomically
 from xpnn.history import FILE_NAME, Record, add_record, write_history
-from xpnn.locks import alone_in
+from xpnn.locks import LOCK_NAME, alone_in
 from xpnn.network import MLP
 from xpnn.samples import Samples
 from xpnn.scaling import Standardization
@@ -48,6 +48,7 @@ class RunFolder:
         self.path = path
         self.config, self.metrics, self.model = path / "config.toml", path / FILE_NAME, path / "model.safetensors"
         self.checkpoints, self.result = path / "checkpoints", path / "result.json"
+        self._is_ours: Callable[[], bool] = lambda: True
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -59,10 +60,15 @@ class RunFolder:
         def refuse() -> NoReturn:
             raise XpnnError(f"{self.path}: another process is training there; wait for its end, or choose a new folder")
 
-        with alone_in(self.path, "choose another folder", refuse):
+        with alone_in(self.path, "choose another folder", refuse) as self._is_ours:
             for folder in (self.path, self.checkpoints):
                 remove_drafts(folder)
             yield
+
+    def check(self) -> None:
+        """Raise XpnnError where this is no longer the folder that was locked: nothing is mixed into another one."""
+        if not self._is_ours():
+            raise XpnnError(f"{self.path}: the run's folder, or its {LOCK_NAME}, was moved or deleted; put it back")
 
     def has_work(self) -> bool:
         """Whether there is something to lose: an epoch, or a part of one."""
@@ -70,10 +76,12 @@ class RunFolder:
 
     def begin(self, history: Sequence[Record] = ()) -> None:
         """Have the history begin with these records. Raises XpnnError if it can't be written."""
+        self.check()
         write_history(history, self.metrics)
 
     def add(self, record: Record) -> None:
         """Add the record of an epoch. Raises XpnnError if it can't be written."""
+        self.check()
         add_record(record, self.metrics)
 
     def save(
@@ -90,10 +98,11 @@ class RunFolder:
         metric: says which epoch is the best (see `xpnn.early_stopping`).
         Raises XpnnError if it can't be written; those before it are then as they were.
         """
+        self.check()
         try:
             make_folder(self.checkpoints)
         except OSError as error:
-            raise XpnnError(f"{self.checkpoints}: the folder can't be made ({error.strerror}); make room") from error
+            raise not_written(self.checkpoints, error) from error
         path = self.checkpoints / _Name(state.epoch, state.rows).text()
         save_state(net, state, path, history=history, target_scaling=target_scaling)
         self._prune(history, metric)
@@ -121,6 +130,7 @@ class RunFolder:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Keep the result, which is the run's end. Raises XpnnError if it can't be written."""
+        self.check()
         write_atomically(self.result, (json.dumps(result, allow_nan=False) + "\n").encode())
 
     def finished(self) -> dict[str, Any] | None:

@@ -242,10 +242,15 @@ class Keeper:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within it signals are requests, and errors say how to go on."""
+        with self.explained(), stop_requests() as self.request:
+            yield
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Within it errors say how to go on."""
         how = f"`xpnn train --resume {self.folder.path}` goes on"
         try:
-            with stop_requests() as self.request:
-                yield
+            yield
         except KeyboardInterrupt:
             self._say(f"\nstopped at once; {how} from the last checkpoint")
             raise

@@ -171,10 +171,13 @@ def train(
         work = _Work(net, settings, out, scaling, keeper)
         records = _learn(work, dataset, validation, seed)
     seconds = time.perf_counter() - started
-    result = _saved(work, dataset, validation, records)
-    result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
-    if folder is not None:
-        folder.finish(result | {"model": os.path.abspath(out)})
+    with nullcontext() if keeper is None else keeper.explained():
+        if folder is not None:
+            folder.check()
+        result = _saved(work, dataset, validation, records)
+        result |= {"seed": seed, "train_seconds": seconds, "model": str(out)}
+        if folder is not None:
+            folder.finish(result | {"model": os.path.abspath(out)})
     if as_json:
         print_json(result)
     else:
