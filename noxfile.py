@@ -123,17 +123,11 @@ def jit(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def arrays(session: nox.Session) -> None:
-    """Train on tensors of PyTorch and JAX, and query with them."""
-    install(session, *nox.project.dependency_groups(PYPROJECT, "bench-pytorch", "bench-jax"))
-    run_pytest(session, "cpu,fake", "test_tensors.py", "test_arrays.py")
-
-
 def interchange(session: nox.Session) -> None:
-    """Exchange weights with PyTorch and Keras, and run the page about it."""
-    install(session, *nox.project.dependency_groups(PYPROJECT, "interchange"))
+    """Exchange weights with PyTorch and Keras and arrays with PyTorch and JAX, and run the page about it."""
+    install(session, *nox.project.dependency_groups(PYPROJECT, "interchange", "bench-jax"))
     tests = [f"test_interchange{peer}.py" for peer in ("", "_pytorch", "_keras")]
-    run_pytest(session, "cpu,fake", *tests)
+    run_pytest(session, "cpu,fake", *tests, "test_tensors.py", "test_arrays.py")
 
 
 @nox.session

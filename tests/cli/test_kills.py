@@ -19,7 +19,7 @@ from faults import Done, Server
 from kept_run import RESUME, RUN, Outcome, gone_on_with, newest, outcome
 
 KILL = {"kill": int(signal.SIGKILL)} if hasattr(signal, "SIGKILL") else {}
-MOMENTS = int(os.environ.get("XPNN_TEST_MOMENTS", "4"))  # random ones, for each kind of signal
+MOMENTS = int(os.environ.get("XPNN_TEST_MOMENTS", "3"))  # random ones, for each kind of signal
 
 
 class Whole:
@@ -66,12 +66,12 @@ def test_killed_in_the_middle_of_each_file_operation(server: Server, whole: Whol
 
 
 def test_killed_again_as_it_goes_on(server: Server, whole: Whole, tmp_path: Path) -> None:
-    """At each file operation of the beginning, and at every third one after that."""
+    """At each file operation of the beginning, and at every fifth one after that."""
     server.run(tmp_path / "begun", *RUN, at=2 * len(whole.operations) // 5, fault=KILL)
     shutil.copytree(tmp_path / "begun", tmp_path / "counted")
     operations = server.run(tmp_path / "counted", *RESUME).operations
     assert any(name == "replace" and places[-1] == "run/metrics.jsonl" for name, *places in operations)  # cut back
-    for at in (*range(7), *range(7, len(operations), 3)):
+    for at in (*range(7), *range(7, len(operations), 5)):
         folder = tmp_path / str(at)
         shutil.copytree(tmp_path / "begun", folder)
         assert server.run(folder, *RESUME, at=at, fault=KILL).code == -signal.SIGKILL
