@@ -1,6 +1,6 @@
 """Tensors of PyTorch and JAX, by the real libraries: what goes in is not copied, what comes back is of their kind.
 
-`nox -s arrays` installs both; where one is missing, its tests are skipped.
+`nox -s interchange` installs both; where one is missing, its tests are skipped.
 """
 
 from __future__ import annotations
