@@ -90,6 +90,14 @@ def test_classes_are_those_of_the_model_and_not_made_anew(run: Run) -> None:
     assert "the label 'rose', in row 0, counted from 0, is none of the classes 'setosa', 'versicolor', 'virgin" in error
 
 
+def test_an_index_that_pandas_wrote_is_not_looked_at(run: Run) -> None:
+    write_iris("iris.csv")
+    run("train", "iris.csv", "--label-column", "species", *QUICK)
+    pd.read_csv("iris.csv").to_csv("indexed.csv")
+    assert run("test", "model.safetensors", "indexed.csv").stdout == run("test", "model.safetensors", "iris.csv").stdout
+    assert run("query", "model.safetensors", "indexed.csv").stdout.count("\n") == 150
+
+
 def test_a_table_of_classes_for_people(run: Run) -> None:
     write_iris("iris.data", header=False)
     text = run("train", "iris.data", "--label-column", "5", *QUICK).stdout

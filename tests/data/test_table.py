@@ -264,3 +264,25 @@ def test_targets_are_for_tables(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.csv", targets=("price",))
     with pytest.raises(ValueError, match="classes are for labels"):
         load("houses.csv", targets=("price",), classes=3)
+
+
+def test_columns_that_are_not_asked_for_need_no_names(path: Path) -> None:
+    """As a file of pandas' with its index, read for a net that knows its columns; to train on it is refused."""
+    path.write_bytes(b",area,note,,note,rooms\n0,50.5,x,,y,2\n1,75,x,,y,3\n")
+    assert read_table(path, columns=("rooms", "area"))[0].inputs.tolist() == [[2, 50.5], [3, 75]]
+    with pytest.raises(DataError, match="line 1, column 1: this column has no name"):
+        read_table(path)
+    with pytest.raises(DataError, match="line 1, column 5: a second column is called 'note'"):
+        read_table(path, columns=("note",))
+
+
+def test_a_table_of_100_000_columns(path: Path) -> None:
+    """In a second or two: looking for each name among all others takes minutes."""
+    count = 100_000
+    names, row = (",".join(f"{kind}{i}" for i in range(count)) for kind in ("c", "1."))
+    path.write_text(f"{names}\n{row}\n")
+    samples, columns = read_table(path, ("c0",))
+    assert (columns[-1], len(columns)) == (f"c{count - 1}", count - 1)
+    assert samples.inputs[0, [0, -1]].tolist() == [1.1, 1.99999]
+    assert samples.targets is not None
+    assert samples.targets.tolist() == [[1.0]]

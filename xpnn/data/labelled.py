@@ -44,7 +44,8 @@ def read_labelled(
     Returns inputs (n, n_in), uint8 where they are pixels, else float64 with the columns' names.
     Raises DataError naming line and column of what can't be read, and for names that aren't there.
     """
-    names, line, above = columns_of(path, [name for name in (label_column, *(columns or ())) if name is not None])
+    asked = [name for name in (label_column, *(columns or ())) if name is not None]
+    names, line, above = columns_of(path, asked, others=columns is None)
     label = None if label_column is None else column_called(label_column, names)
     if label is not None and (labelled or columns is None):
         check_names([label], names, path, line)

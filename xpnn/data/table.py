@@ -52,8 +52,8 @@ def read_table(
     check_limit(limit)
     check_targets(targets)
     asked = tuple(targets or ())
-    names, line, above = columns_of(path, (*asked, *(columns or ())))
-    left_out = set(asked)
+    names, line, above = columns_of(path, (*asked, *(columns or ())), others=columns is None)
+    left_out = frozenset(asked)
     inputs = tuple(name for name in names if name not in left_out) if columns is None else tuple(columns)
     check_names((*inputs, *asked), names, path, line)
     if not inputs:
@@ -75,16 +75,17 @@ def check_targets(targets: Sequence[str] | None) -> None:
 
 def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
     """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
-    names, _, above = columns_of(path, (name,))
+    names, _, above = columns_of(path, (name,), others=False)
     number, _ = next(itertools.islice(read_lines(path), row + above, None))
     return DataError(f"{shown(name)} {problem}", path, line=number, column=names.index(name) + 1)
 
 
-def columns_of(path: Path, asked: Sequence[str] = ()) -> tuple[list[str], int, int]:
+def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) -> tuple[list[str], int, int]:
     """The column names; the number of the first line; and how many lines of names stand above the data, 1 or 0.
 
-    asked: columns that are asked for. Where they are all numbers of columns and the first line is a row of data, there
-    are no names, and each column is called by its number, from 1.
+    asked:  columns that are asked for. Where they are all numbers of columns and the first line is a row of data, there
+            are no names, and each column is called by its number, from 1.
+    others: whether columns that are not asked for need a name of their own, too.
     """
     number, line = next(read_lines(path), (0, ""))
     if not number:
@@ -102,7 +103,8 @@ def columns_of(path: Path, asked: Sequence[str] = ()) -> tuple[list[str], int, i
     if all(map(is_number, names)) and not above:
         problem = "there are no column names: write a line of names above the numbers, such as area,rooms,price"
         raise DataError(problem, path, line=number)
-    _check_line_of_names(names, path, number)
+    by_number = any(WHOLE.fullmatch(name) and name not in names for name in asked)
+    _check_line_of_names(names, path, number, None if others or by_number else frozenset(asked))
     return names, number, 1
 
 
@@ -125,20 +127,22 @@ def _counts(fields: list[str]) -> bool:
     return any(all(field == str(place + first) for place, field in numbers) for first in (0, 1))
 
 
-def _check_line_of_names(names: list[str], path: Path, number: int) -> None:
-    """Raise DataError unless each column has a name of its own that can be shown."""
-    known: set[str] = set()
-    for index, name in enumerate(names):
+def _check_line_of_names(names: list[str], path: Path, number: int, only: frozenset[str] | None) -> None:
+    """Raise DataError unless each column, or each that is called one of `only`, has a name of its own to be shown."""
+    seen: set[str] = set()
+    for column, name in enumerate(names, 1):
+        if only is not None and name not in only:
+            continue
         if not name:
             problem = "this column has no name: give it one in this line, or delete the column"
-            raise DataError(problem, path, line=number, column=index + 1)
+            raise DataError(problem, path, line=number, column=column)
         if not name.isprintable():
             problem = f"this column is called {shown(name)}: give it a name of printable characters"
-            raise DataError(problem, path, line=number, column=index + 1)
-        if name in known:
+            raise DataError(problem, path, line=number, column=column)
+        if name in seen:
             problem = f"a second column is called {shown(name)}: give every column a name of its own"
-            raise DataError(problem, path, line=number, column=index + 1)
-        known.add(name)
+            raise DataError(problem, path, line=number, column=column)
+        seen.add(name)
 
 
 def split_line(line: str, path: Path, number: int) -> list[str]:
@@ -154,8 +158,8 @@ def split_line(line: str, path: Path, number: int) -> list[str]:
 
 def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: int | None = None) -> None:
     """Raise DataError, with the names that are there, unless all that are wanted are among them."""
-    known = set(names)
-    absent = [shown(name) for name in wanted if name not in known]
+    present = frozenset(names)
+    absent = [shown(name) for name in wanted if name not in present]
     if absent:
         there = ", ".join(map(shown, names[:SHOWN_NAMES]))
         more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
