@@ -6,11 +6,13 @@ import gzip
 import itertools
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,10 @@ from xpnn.errors import DataError
 HEADER = b"area,price,rooms,tax\n"
 ROWS = b"50.5,-1e3,2,.5\n75,2000,3,0\n"
 TEXT = HEADER + ROWS
+IN_PANDAS = (
+    "give it one in this line, or delete the column; if pandas wrote its row numbers there, to_csv(index=False) "
+)
+TABS = r"and points in numbers; pandas.read_csv(OLD, sep='\t').to_csv(NEW, index=False) writes them"
 INPUTS, TARGETS = [[50.5, 2], [75, 3]], [[0.5, -1000], [0, 2000]]
 
 
@@ -101,7 +107,9 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (HEADER + b"1,2,3,?\n", 2, 4, "'tax' is missing ('?')"),
         (HEADER + b"1,2,inf,4\n", 2, 3, "'rooms' is infinite or too large ('inf'): correct it, or delete the line"),
         (HEADER + b"-1e999,2,3,4\n", 2, 1, "'area' is infinite or too large ('-1e999')"),
-        (HEADER + b"1,2,three,4\n", 2, 3, "'rooms' is 'three', expected a number: correct it, or write the column's"),
+        (HEADER + b"1,2,three,4\n", 2, 3, "'rooms' is 'three', expected a number: correct it, write the column's"),
+        (HEADER + b'1,2,"3,5",4\n', 2, 3, "'rooms' is '3,5', expected a number with a decimal point: write 3.5"),
+        (HEADER + b"1,2,True,4\n", 2, 3, "'rooms' is 'True', expected a number: write 1 for true and 0 for false"),
         (HEADER + b"1,2,0x10,4\n", 2, 3, "'rooms' is '0x10', expected a number"),
         (HEADER + b"1,2,1_0,4\n", 2, 3, "'rooms' is '1_0'"),
         (HEADER + "1,2,٣,4\n".encode(), 2, 3, "'rooms' is '٣'"),
@@ -118,10 +126,11 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (ROWS, 1, None, "there are no column names: write a line of names above the numbers, such as area,rooms,price"),
         (b"1\n2\n", 1, None, "there are no column names"),
         (b"area,,rooms,tax\n1,2,3,4\n", 1, 2, "this column has no name: give it one in this line, or delete"),
+        (b",area\n0,1\n", 1, 1, f"this column has no name: {IN_PANDAS}"),
         (b"area,\x1b[2J,rooms,tax\n", 1, 2, "this column is called '\\x1b[2J': give it a name of printable"),
         (b"area,price,price,tax\n", 1, 3, "a second column is called 'price': give every column a name of its own"),
         (b"area;price;rooms;tax\n1;2;3;4\n", 1, None, "the columns are separated by semicolons: commas are needed"),
-        (b"area\tprice\trooms\ttax\n", 1, None, "the columns are separated by tabs: commas are needed"),
+        (b"area\tprice\trooms\ttax\n", 1, None, f"the columns are separated by tabs: commas are needed, {TABS}"),
         (b"area;price;tax\n1,5;2,5;3\n", 1, None, "the columns are separated by semicolons"),
         (HEADER + b"1;2;3;4\n", 2, None, "1 column, but line 1 has 4"),
         (HEADER, None, None, "column names at the top, but no rows of data below"),
@@ -129,7 +138,12 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (b"", None, None, "the file is empty"),
         (b"\n \r\n", None, None, "the file is empty"),
         (HEADER + b"1,2,3,\xe9\n", 2, None, "this is not text (UTF-8), so not a CSV file"),
-        (TEXT.decode().encode("utf-16"), 1, None, "this is not text (UTF-8)"),
+        (
+            TEXT.decode().encode("utf-16"),
+            1,
+            None,
+            "this is not text (UTF-8), so not a CSV file: save it as UTF-8 if it is text (in Excel: CSV UTF-8)",
+        ),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 1, None, "this is not text (UTF-8)"),
         (gzip.compress(TEXT)[:-9], None, None, "damaged gzip file"),
     ],
@@ -286,3 +300,26 @@ def test_a_table_of_100_000_columns(path: Path) -> None:
     assert samples.inputs[0, [0, -1]].tolist() == [1.1, 1.99999]
     assert samples.targets is not None
     assert samples.targets.tolist() == [[1.0]]
+
+
+def test_what_the_remedy_for_semicolons_writes_is_read(path: Path) -> None:
+    path.write_bytes(TEXT.replace(b",", b";"))
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    found = re.search(r"pandas\.read_csv\(OLD, sep='(.)'\)\.to_csv\(NEW, index=False\)", str(caught.value))
+    assert found is not None
+    pd.read_csv(path, sep=found[1]).to_csv(path, index=False)
+    assert read_table(path, ("tax", "price"))[0].inputs.tolist() == INPUTS
+
+
+CHOICES: list[dict[str, Any]] = [{}, {"label_column": "kind"}, {"targets": ("price",)}]
+
+
+def test_an_excel_workbook_is_called_one(tmp_path: Path) -> None:
+    for name in ("book.xlsx", "book.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("xl/workbook.xml", "<workbook/>")
+        for asked in CHOICES:
+            with pytest.raises(DataError, match=rf"{name}: this is an Excel workbook: save the sheet as a CSV file"):
+                load(tmp_path / name, **asked)

@@ -80,13 +80,18 @@ def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
 
 
 def holds_pictures(path: Path) -> bool:
-    """Whether a ZIP file is none of NumPy's (NPZ); a damaged one is what its name says."""
+    """Whether a ZIP file is none of NumPy's (NPZ); a damaged one is what its name says.
+
+    Raises DataError for an Excel workbook, which is a ZIP file too.
+    """
     try:
         with opened_zip(path) as archive:
             names = archive.namelist()
-            return bool(names) and not any(name.endswith(".npy") for name in names)
     except DataError:
         return os.fspath(path).lower().endswith(".zip")
+    if any(name.startswith("xl/") for name in names):
+        raise DataError("this is an Excel workbook: save the sheet as a CSV file (CSV UTF-8), and give that", path)
+    return bool(names) and not any(name.endswith(".npy") for name in names)
 
 
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Callable[[], bytes]:

@@ -24,7 +24,8 @@ def read_lines(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[t
             if not line:
                 return
             if "\0" in line or not (line.isascii() or _is_utf8(line)):
-                raise DataError("this is not text (UTF-8), so not a CSV file", path, line=number)
+                remedy = "save it as UTF-8 if it is text (in Excel: CSV UTF-8)"
+                raise DataError(f"this is not text (UTF-8), so not a CSV file: {remedy}", path, line=number)
             if len(line) == LONGEST_LINE:
                 raise DataError(f"more than {LONGEST_LINE:,} characters in a line: not a CSV file", path, line=number)
             if not line.isspace():
@@ -67,7 +68,8 @@ def wrong_separator(line: str) -> str | None:
     """What to say of a line without a comma that has some other separator."""
     for separator, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
         if separator in line.strip():
-            return f"the columns are separated by {name}: commas are needed"
+            remedy = f"pandas.read_csv(OLD, sep={separator!r}).to_csv(NEW, index=False) writes them"
+            return f"the columns are separated by {name}: commas are needed, and points in numbers; {remedy}"
     return None
 
 

@@ -32,4 +32,5 @@ def decoded(content: bytes, path: Path | None = None, shape: tuple[int, ...] | N
                 return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
         found, first = f"{image.height} x {image.width}", f"{shape[0]} x {shape[1]}"
         problem = f"the picture has {found} pixels (height x width), but the first one {first}"
-        raise DataError(f"{problem}: bring all to one size, for instance with ImageMagick's mogrify -resize", path)
+        remedy = f"bring all to one size, for instance with ImageMagick's mogrify -resize '{shape[1]}x{shape[0]}!'"
+        raise DataError(f"{problem}: {remedy}, on a copy, for it writes over the files", path)

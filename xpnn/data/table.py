@@ -30,6 +30,7 @@ SHOWN_NAMES = 20
 MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
+DECIMAL_COMMA = re.compile("[+-]?[0-9]{1,15},[0-9]{1,15}")
 FEWEST_COUNTED = 3  # columns that are called 0, 1, 2 beside one with a name
 
 
@@ -135,6 +136,7 @@ def _check_line_of_names(names: list[str], path: Path, number: int, only: frozen
             continue
         if not name:
             problem = "this column has no name: give it one in this line, or delete the column"
+            problem += "; if pandas wrote its row numbers there, to_csv(index=False) doesn't" if column == 1 else ""
             raise DataError(problem, path, line=number, column=column)
         if not name.isprintable():
             problem = f"this column is called {shown(name)}: give it a name of printable characters"
@@ -263,4 +265,8 @@ def _what_is_wrong(field: str) -> str:
         return f"is missing {found}: fill it in, or delete the line"
     if is_number(field) and math.isinf(float(field)):
         return f"is infinite or too large ({shown(field)}): correct it, or delete the line"
-    return f"is {shown(field)}, expected a number: correct it, or write the column's words as numbers"
+    if DECIMAL_COMMA.fullmatch(field):
+        return f"is {shown(field)}, expected a number with a decimal point: write {field.replace(',', '.')}"
+    if field.lower() in ("true", "false"):
+        return f"is {shown(field)}, expected a number: write 1 for true and 0 for false"
+    return f"is {shown(field)}, expected a number: correct it, write the column's words as numbers, or delete it"
