@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import xpnn
 from xpnn.data import check_label_is_first, column_names, file_format, read_digits, read_samples
+from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import (
     GroupedCommand,
     chosen_device,
@@ -21,7 +22,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.settings import usage_errors
-from xpnn_cli.tables import label_column_option, read_for
+from xpnn_cli.tables import label_column_option, read_for, refuse_names
 from xpnn_cli.threads import threads_option
 
 
@@ -51,9 +52,9 @@ def query(
 ) -> None:
     """Ask MODEL for the class of each INPUT.
 
-    INPUT is a picture, or rows as `xpnn train` takes them: a file (CSV with pixels of 0-255, with or without a label
-    before them; IDX, NPY, NPZ, Parquet, Arrow), or a folder or ZIP file of pictures that look like those that the net
-    learnt. The rows' own labels are not looked at.
+    INPUT is a picture, or rows as `xpnn train` takes them: a name (digits, mnist, ...: their test rows), a file (CSV
+    with pixels of 0-255, with or without a label before them; IDX, NPY, NPZ, Parquet, Arrow), or a folder or ZIP file
+    of pictures that look like those that the net learnt. The rows' own labels are not looked at.
 
     A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit, or of several in a
     line that don't touch, dark on light or light on dark, also in uneven light. They are found, cut out, scaled and
@@ -72,6 +73,7 @@ def query(
     _check_options(net, model, labelled, show, label_column)
     answers, lines = [], []
     for path in inputs:
+        refuse_names(net, model, path)
         if net.columns is not None and net.label_column is None:
             found = _values(net, model, path)
             lines += [_values_line(answer) for answer in found]
@@ -112,7 +114,7 @@ def _read(
     path: str, n_in: int, labelled: bool | None, label_column: str | None, deskew: bool
 ) -> tuple[NDArray[Any], list[dict[str, Any]]]:
     """The rows of a file as the net takes them, (n, n_in), and where each is from, as the answers begin."""
-    form = file_format(path)
+    form = "known by name" if path in NAMES else file_format(path)
     if form == "picture":
         side = _side(path, n_in)
         click.echo(f"{path}: read as {side} x {side} pixels", err=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
+from xpnn.data.catalogue import NAMES
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
 from xpnn.stored import chunks
@@ -207,6 +208,12 @@ def read_for(
         check_shares(net.output, samples, net.labels, path)
     check_reach(net, samples, path)
     return samples
+
+
+def refuse_names(net: xpnn.MLP, model: str, data: str) -> None:
+    """Raise UsageError for a data set known by name, of pixels, where the net takes a table's columns."""
+    if net.columns is not None and data in NAMES:
+        raise click.UsageError(f"{model} reads tables: give DATA, a file with its columns, {net.columns[0]} and so on.")
 
 
 def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 
 import xpnn
 from xpnn.data import read_samples
-from xpnn.data.catalogue import NAMES
 from xpnn_cli.options import (
     GroupedCommand,
     chosen_device,
@@ -18,7 +17,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import usage_errors
-from xpnn_cli.tables import label_column_option, read_for, scores_line
+from xpnn_cli.tables import label_column_option, read_for, refuse_names, scores_line
 from xpnn_cli.threads import threads_option
 
 
@@ -57,9 +56,7 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool, l
 
 
 def _table(net: xpnn.MLP, model: str, data: str, limit: int | None, label_column: str | None) -> xpnn.Samples:
-    if data in NAMES:
-        assert net.columns is not None
-        raise click.UsageError(f"{model} reads tables: give DATA, a file with its columns, {net.columns[0]} and so on.")
+    refuse_names(net, model, data)
     return read_for(net, data, with_targets=True, limit=limit, label_column=label_column)
 
 

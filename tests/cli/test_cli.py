@@ -331,6 +331,14 @@ def test_query_reads_rows_with_and_without_labels(run: Run, model: str) -> None:
     assert line.startswith(f"rows.csv:1  {answers[0]['label']}   ({answers[0]['label']} ")
 
 
+def test_query_reads_the_test_rows_of_a_data_set_known_by_name(run: Run, model: str) -> None:
+    test = xpnn.load("digits").test
+    assert test is not None
+    answers = json.loads(run("query", model, "digits", "--json").stdout)
+    assert answers[0]["input"] == "digits:1"
+    assert [answer["label"] for answer in answers] == xpnn.load_model(model).predict(test.inputs).tolist()
+
+
 def test_query_is_told_whether_there_is_a_label(run: Run, model: str) -> None:
     names, row = "Label," + ",".join(f"p{i}" for i in range(63)), "5" + 63 * ",0"
     Path("plain.csv").write_text(f"{row}\n")

@@ -258,8 +258,9 @@ def test_test_and_query_refuse_what_does_not_fit(run: Run) -> None:
     write_houses()
     run("train", "houses.csv", "--targets", "price,tax", "--device", "cpu")
     model = "model.safetensors"
-    text = run("test", model, exit_code=2).stderr
-    assert "model.safetensors reads tables: give DATA, a file with its columns, area and so on." in text
+    for command in (("test", model), ("query", model, "digits")):
+        text = run(*command, exit_code=2).stderr
+        assert "model.safetensors reads tables: give DATA, a file with its columns, area and so on." in text
     Path("ask.csv").write_text("area,tax\n1,2\n")
     assert "ask.csv, line 1: no column is called 'rooms'" in run("query", model, "ask.csv", exit_code=1).stderr
     Path("ask.csv").write_text("area,rooms,tax\n1,2,3\n")
