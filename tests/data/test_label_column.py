@@ -201,6 +201,7 @@ BAD = {
     "kind\nx\ny\n": "line 1: the label is the only column: at least one more is needed",
     "a,Kind\n0.5,x\n": "line 1: no column is called 'kind'; the columns are 'a', 'Kind'",
     "a;kind\n0.5;x\n": "line 1: the columns are separated by semicolons: commas are needed",
+    "a,kind\n0.5,0\n1.5,0\n": "all labels are 0, but at least two classes are needed: is the label 'kind'? If it is,",
     "a,kind\n0.5,x\n1.5,x\n": "all rows are of the class 'x', but at least two are needed",
     "": "the file is empty",
     "a,kind\n" + "".join(f"1,{i}00\n" for i in range(1, 31)): "'kind' has 30 different labels in 30 rows, too many for",
@@ -248,3 +249,11 @@ def test_natural_order() -> None:
     assert natural_order(["b", "a10", "a9", "A1", "10", "9", "a010"]) == ("9", "10", "A1", "a9", "a010", "a10", "b")
     assert natural_order(["1", "-1", "-10", "0"]) == ("-10", "-1", "0", "1")
     natural_order(["1" * 10_000, "²", "٣", ""])  # what int() would refuse
+
+
+@pytest.mark.parametrize("asked", ["0", "3", "-3"])
+def test_a_number_that_no_column_has(path: Path, asked: str) -> None:
+    path.write_text("a,kind\n0.5,x\n1.5,y\n")
+    problem = f"line 1: no column is called '{asked}'; the columns, numbered from 1 to 2, are 'a', 'kind'"
+    with pytest.raises(DataError, match=problem):
+        load(path, label_column=asked)

@@ -108,7 +108,8 @@ def load(
         parts.append(("test", test_data or source, test))
     if len(found.labels) == 1 and classes is None:
         raise DataError(f"all rows are of the class {found.labels[0]!r}, but at least two are needed", source)
-    count = _count_classes(parts, classes or len(found.labels) or None, limit)
+    column = "the first column" if label_column is None else shown(label_column)
+    count = _count_classes(parts, classes or len(found.labels) or None, limit, column)
     labels = (*found.labels, *map(str, range(len(found.labels), count)))[:count]
     label = label_column if found.columns is None else found.label_column
     return Dataset(os.fspath(source), found.train, test, count, labels, found.image_shape, found.columns, label)
@@ -281,15 +282,23 @@ def _check_alike(train: Samples, source: Path, test: Samples, test_data: Path) -
         raise DataError(f"{found}: training and test data need the same", test_data)
 
 
-def _count_classes(parts: list[tuple[str, Path, Samples]], classes: int | None, limit: int | None = None) -> int:
-    """The number of classes, from the labels of (training or test, path, samples) if it isn't given."""
+def _count_classes(
+    parts: list[tuple[str, Path, Samples]],
+    classes: int | None,
+    limit: int | None = None,
+    column: str = "the first column",
+) -> int:
+    """The number of classes, from the labels of (training or test, path, samples) if it isn't given.
+
+    column: where the labels stand in a file of columns.
+    """
     present = np.unique(np.concatenate([samples.targets for _, _, samples in parts if samples.targets is not None]))
     largest = int(present[-1])
     most = classes or MOST_CLASSES
     if largest >= most:
         raise _wrong_label(parts, largest, f"is out of range: {most} classes have the labels 0 to {most - 1}")
     if classes is None and largest == 0:
-        problem = "all labels are 0, but at least two classes are needed: is the label the first column?"
+        problem = f"all labels are 0, but at least two classes are needed: is the label {column}?"
         raise DataError(f"{problem} If it is, pass classes=N (--classes N) for N classes", parts[0][1])
     if classes is None and largest >= 10 and len(present) <= largest:
         missing = int(np.flatnonzero(present != np.arange(len(present)))[0])
