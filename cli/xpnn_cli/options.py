@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None)
         raise click.BadParameter(f"there is no folder {value.parent}; make it first.")
     check_writable(value)
     return value
+
+
+def typed(path: Path | str) -> str:
+    """A path as it is typed in a shell: in quotes where it holds spaces or the like."""
+    return shlex.quote(str(path))
 
 
 class GroupedOption(click.Option):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from typing import Any
 
 import xpnn
@@ -11,6 +10,7 @@ from xpnn.data.catalogue import NAMES
 from xpnn.early_stopping import best_record
 from xpnn.history import Record
 from xpnn.recipes import Recipe
+from xpnn_cli.options import typed
 from xpnn_cli.pictures import predictions_picture
 from xpnn_cli.tables import predictions, predicts_values, scores_by_part, scores_lines
 
@@ -67,7 +67,7 @@ def _note(records: list[Record], watches_test: bool) -> str | None:
 
 def report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     """The same for people, with a few rows as the net sees them."""
-    sizes, model = "-".join(map(str, net.sizes)), result["model"]
+    sizes, model = "-".join(map(str, net.sizes)), typed(result["model"])
     is_table = predicts_values(dataset)
     rows, shape = dataset.test or dataset.train, dataset.image_shape
     accuracies = {name: result[f"{name}_accuracy"] for name in ("train", "validation", "test")}
@@ -75,7 +75,7 @@ def report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     best = f"; the weights are those of epoch {result['best_epoch']}, the best" if result["best_epoch"] else ""
     note = f"\nnote: {result['note']}\n" if result["note"] else ""
     column = dataset.label_column if dataset.columns is None else None  # a table's is in the model
-    labels = f" --label-column {shlex.quote(column)}" if column else ""
+    labels = f" --label-column {typed(column)}" if column else ""
     is_known = dataset.name in NAMES or dataset.labels == tuple(map(str, range(dataset.classes)))
     holds_digits = dataset.columns is None and is_known  # for which alone `xpnn query` looks in a picture
     on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
@@ -86,6 +86,6 @@ in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {note}
 {predictions_picture(net, rows, shape) if dataset.columns is None else predictions(net, rows)}
 
-saved {model}; now try
+saved {result["model"]}; now try
   xpnn test {model}{on}{labels}
   xpnn query {model} {"picture.png" if holds_digits else "DATA"}"""

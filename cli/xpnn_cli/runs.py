@@ -21,7 +21,7 @@ from xpnn.runs import RunFolder
 from xpnn.scaling import Standardization
 from xpnn.state import TrainingState
 from xpnn_cli.config import made_by, made_of, read_config, surroundings, write_config
-from xpnn_cli.options import GroupedOption, print_json
+from xpnn_cli.options import GroupedOption, print_json, typed
 from xpnn_cli.settings import LBFGS
 from xpnn_cli.signals import StopRequest, stop_requests
 
@@ -120,7 +120,7 @@ def _settings_of_run(ctx: click.Context, parameter: click.Parameter, path: Path 
     if path is not None:
         config = RunFolder(path).config
         if not config.exists():
-            raise xpnn.XpnnError(f"--resume {path}: there is no run to go on with; start one with --run {path}")
+            raise xpnn.XpnnError(f"--resume {path}: there is no run to go on with; start one with --run {typed(path)}")
         read_config(ctx, parameter, config)
     return path
 
@@ -143,7 +143,7 @@ def opened(run: Path | None, resume: Path | None, every: Every | None) -> Iterat
     with folder.alone():
         if resume is None and folder.has_work():
             raise xpnn.XpnnError(
-                f"--run {run}: there is a run in it; go on with it by --resume {run}, or choose another folder"
+                f"--run {path}: there is a run in it; go on with it by --resume {typed(path)}, or choose another folder"
             )
         yield folder
 
@@ -156,7 +156,7 @@ def _check_alone(resume: Path) -> None:
             name = max(option.opts, key=len) if isinstance(option, click.Option) else str(option.name).upper()
             raise click.UsageError(
                 f"{name} doesn't go with --resume, which goes on with the run's own settings; leave it out, or start"
-                f" another run with it: --config {RunFolder(resume).config}"
+                f" another run with it: --config {typed(RunFolder(resume).config)}"
             )
 
 
@@ -248,7 +248,7 @@ class Keeper:
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Within it errors say how to go on."""
-        how = f"`xpnn train --resume {self.folder.path}` goes on"
+        how = f"`xpnn train --resume {typed(self.folder.path)}` goes on"
         try:
             yield
         except KeyboardInterrupt:
@@ -263,7 +263,7 @@ class Keeper:
         state = self._save()
         if state is None:  # L-BFGS: the work is done
             raise KeyboardInterrupt
-        self._say(f"saved after {self._place(state)}; go on with\n  xpnn train --resume {self.folder.path}")
+        self._say(f"saved after {self._place(state)}; go on with\n  xpnn train --resume {typed(self.folder.path)}")
         raise click.exceptions.Exit(128 + int(self.request.signal or 0))
 
     def _save(self) -> TrainingState | None:

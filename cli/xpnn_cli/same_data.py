@@ -9,6 +9,7 @@ from xpnn.data.memory import VARIABLE
 from xpnn.runs import RunFolder, digest_of
 from xpnn.stored import are_in_file
 from xpnn_cli.config import made_of
+from xpnn_cli.options import typed
 
 
 def checked_data(folder: RunFolder | None, resumes: bool, samples: xpnn.Samples, *others: xpnn.Samples | None) -> str:
@@ -24,7 +25,7 @@ def checked_data(folder: RunFolder | None, resumes: bool, samples: xpnn.Samples,
     if resumes and folder is not None and known != digest:
         raise xpnn.DataError(
             f"the data are not those that the run in {folder.path} began with: put them back, or begin anew with "
-            f"--config {folder.config}"
+            f"--config {typed(folder.config)}"
         )
     if known not in (None, digest):
         click.echo("note: the data are not those that the run of this configuration had", err=True)
@@ -45,4 +46,4 @@ def _check_order(folder: RunFolder | None, samples: xpnn.Samples) -> None:
     if folder is None:
         click.echo(f"note: {problem}; to have the same one, {remedy}", err=True)
     else:
-        raise xpnn.DataError(f"{problem}: {remedy}, or begin anew with --config {folder.config}")
+        raise xpnn.DataError(f"{problem}: {remedy}, or begin anew with --config {typed(folder.config)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -349,3 +350,14 @@ def test_signals_that_were_ignored_stay_ignored() -> None:
             assert request.signal is None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_what_is_to_be_typed_next_can_be_typed(run: Run) -> None:
+    """The paths in hints stand in quotes where a shell needs them."""
+    said = run("train", "--run", "my runs", "--epochs", "1", "--device", "cpu").stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("  xpnn test "))
+    assert run(*shlex.split(line)[1:]).stdout.startswith("accuracy ")
+    error = one_line(run("train", "--run", "my runs", exit_code=1))
+    assert "go on with it by --resume 'my runs', or" in error
+    error = one_line(run("train", "--resume", "my runs", "--epochs", "2", exit_code=2))
+    assert "--config 'my runs/config.toml'" in error
