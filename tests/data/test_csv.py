@@ -105,6 +105,12 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
         (b"5,#0\n", 1, 2, "found '#0'"),
         (b"5,0\n3," + b"z" * 100_000, 2, 2, "found 'zzzzzzzzzzzzzzzzzzz…', expected"),
         (b"5,0\n3," + b"9" * 100_000, 2, 2, "found '9999999999999999999…', expected"),
+        (
+            b'survived,name\n1,"Braund, Owen"\n',
+            2,
+            None,
+            "3 columns, but line 1 has 2: every line needs as many; or is this a table? Then name its --label-column",
+        ),
         (b"", None, None, "the file is empty"),
         (b"\n \r\n", None, None, "the file is empty"),
         (b"label,1x1\n", None, None, "column names at the top, but no rows of data below"),

@@ -24,6 +24,7 @@ from xpnn.samples import Samples
 
 LEVELS = frozenset(range(256))
 READER = "pixels 1"  # to be counted up when a file is read otherwise than before: see twins.py
+TABLE = "; or is this a table? Then name its --label-column or --targets"
 FEWEST_COUNTED = 10  # columns; fewer that count 0, 1, 2, ... may well be data
 
 
@@ -109,6 +110,7 @@ def _read_carefully(
                 continue
         if found != columns:
             problem = f"{count_columns(found)}, but line {first_number} has {columns}: every line needs as many"
+            problem += TABLE if '"' in line else ""  # around a text with a comma in it
             raise DataError(problem, path, line=number)
         before = 0
         for fields in pieces(line):
@@ -168,7 +170,7 @@ def _what_is_wrong(field: str, is_label: bool) -> str:
     problem = f"found {shown(field) if field else 'an empty field'}, expected a {'label' if is_label else 'pixel'}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
     if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
-        problem += "; or is this a table? Then name its --label-column or --targets"
+        problem += TABLE
     elif is_label:
         problem += "; if labels are words, name their --label-column"
     return problem
