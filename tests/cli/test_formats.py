@@ -372,10 +372,15 @@ def test_errors_have_one_line(run: Run) -> None:
 def test_the_page_on_data_shows_what_works(run: Run) -> None:
     text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     write_iris("iris.csv")
+    rows = ["name;city;age;kind", "Ann;Oslo;30,5;a", "Bob;Rome;;b", "Cid;Rome;41,5;b", "Dan;Oslo;28,0;a"]
+    Path("people.csv").write_text("\n".join(rows))
     parquet.write_table(pa.table({"a": [0.5, 1.5], "label": ["x", "y"]}), "train.parquet")
     found: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(code, found)  # noqa: S102 - the page's own
     assert found["rows"].labels == ["x", "y"]
+    people = xpnn.load("table.csv", label_column="kind")
+    assert people.columns == ("age", "city_Oslo", "city_Rome")
+    assert people.train.inputs.tolist() == [[30.5, 1, 0], [41.5, 0, 1], [28, 1, 0]]
     tested = json.loads(run("test", "model.safetensors", "iris.csv", "--json").stdout)
     assert tested["accuracy"] > 0.8
