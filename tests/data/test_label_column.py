@@ -257,3 +257,9 @@ def test_a_number_that_no_column_has(path: Path, asked: str) -> None:
     problem = f"line 1: no column is called '{asked}'; the columns, numbered from 1 to 2, are 'a', 'kind'"
     with pytest.raises(DataError, match=problem):
         load(path, label_column=asked)
+
+
+def test_semicolons_are_named_where_the_column_is_a_number(path: Path) -> None:
+    path.write_text("a;kind\n0.5;x\n1.5;y\n")
+    with pytest.raises(DataError, match="line 1: the columns are separated by semicolons"):
+        load(path, label_column="1")

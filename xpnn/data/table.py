@@ -92,6 +92,8 @@ def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) ->
     if not number:
         raise DataError("the file is empty", path)
     names = split_line(line, path, number)
+    if len(names) == 1 and (problem := wrong_separator(line)):
+        raise DataError(problem, path, line=number)
     above = bool(column_names(path))
     if (
         asked
@@ -99,8 +101,6 @@ def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) ->
         and not (above or _counts(names))
     ):
         return [str(place) for place in range(1, len(names) + 1)], number, 0
-    if len(names) == 1 and (problem := wrong_separator(line)):
-        raise DataError(problem, path, line=number)
     if all(map(is_number, names)) and not above:
         problem = "there are no column names: write a line of names above the numbers, such as area,rooms,price"
         raise DataError(problem, path, line=number)
