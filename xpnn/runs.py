@@ -19,6 +19,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -124,7 +125,7 @@ class RunFolder:
                     path.rename(path.with_suffix(".damaged"))
         if files:
             raise XpnnError(
-                f"{self.checkpoints}: all checkpoints are damaged; begin anew: xpnn train --config {self.config}"
+                f"{self.checkpoints}: all checkpoints are damaged; begin anew: xpnn train --config {shlex.quote(str(self.config))}"
             )
         return None
 
