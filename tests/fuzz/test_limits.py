@@ -224,6 +224,12 @@ def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "digit.jpg")
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_numpys_files_of_python_2_are_read_without_a_word(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "x.npy").write_bytes(pack(array("(2L, 3L)", bytes(range(6)))))
+    assert read_npy(tmp_path / "x.npy", labelled=False)[0].inputs.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_wide_files_that_are_meant_are_read(tmp_path: Path) -> None:
     columns = 3 * lines.PIECE
     (tmp_path / "rows").write_text(

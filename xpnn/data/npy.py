@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def _left_in_file(mapped: np.memmap[Any, Any], kept: NDArray[Any], path: Path) -
 
 def _load(path: Path, mmap_mode: Any = None) -> Any:
     """The array of a file; packed ones can't be mapped, and are read."""
-    with opened(path) as file:
+    with opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's on files of Python 2
         try:
             return np.load(path, mmap_mode=mmap_mode) if mmap_mode and file.seekable() else array_in(file)
         except (DataError, OSError, EOFError):  # for `opened`

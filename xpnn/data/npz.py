@@ -48,8 +48,7 @@ def read_npz(
     test, test_shape = None, None
     if first_bytes(path, 4) not in ZIP_MAGICS:
         raise DataError("not an NPZ file", path)
-    with opened_zip(path) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's on files of Python 2
+    with opened_zip(path) as archive:
         try:
             names = _names(archive)
             train, shape = _read_samples(archive, _train_names(names), labelled, path)
@@ -126,7 +125,9 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version not in readers:
         raise ValueError(f"version {version} of NumPy's format is for tables")
-    shape, by_columns, dtype = readers[version](file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's on files of Python 2
+        shape, by_columns, dtype = readers[version](file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     return shape, by_columns, dtype
