@@ -210,6 +210,7 @@ def test_two_classes_are_two_outputs_with_their_names() -> None:
     np.testing.assert_allclose(net.query(x), theirs.predict_proba(x), rtol=0, atol=1e-13)
     assert [net.labels[index] for index in net.predict(x)] == theirs.predict(x).tolist()
     assert len(set(theirs.predict(x))) == 2
+    assert from_sklearn(theirs, labels=("frost", "sun")).labels == ("frost", "sun")
 
 
 def test_several_labels_a_row() -> None:

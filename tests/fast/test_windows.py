@@ -176,6 +176,18 @@ def test_an_epoch_may_begin_anywhere_in_its_order(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.buffers[0][found.positions(rows)], values[rows])
 
 
+def test_a_call_may_reach_past_a_window_that_has_the_short_block(tmp_path: Path) -> None:
+    """145 rows make a last block of one: its window has 21 rows, and 23 in a row may begin before and end after it."""
+    samples = samples_for(Case())
+    samples = Samples(samples.inputs[:145], np.asarray(samples.targets)[:145])
+    found = Windows(in_file(tmp_path, samples).inputs, [], calls=23)
+    for epoch in range(1, 9):
+        order = found.epoch_order(5, epoch)
+        window = int(np.flatnonzero(found.sequence == 36)[0]) // WINDOW
+        rows = order[max(0, window * 24 - 1) :][:23]
+        np.testing.assert_array_equal(found.buffers[0][found.positions(rows)], samples.inputs[rows])
+
+
 @pytest.mark.usefixtures("same_order")
 def test_a_step_goes_on_from_the_middle_of_an_epoch(tmp_path: Path) -> None:
     """A new step with the parameters of one that stopped learns the rest of its order as that one would."""
