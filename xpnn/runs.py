@@ -124,9 +124,8 @@ class RunFolder:
                 with suppress(OSError):
                     path.rename(path.with_suffix(".damaged"))
         if files:
-            raise XpnnError(
-                f"{self.checkpoints}: all checkpoints are damaged; begin anew: xpnn train --config {shlex.quote(str(self.config))}"
-            )
+            again = f"xpnn train --config {shlex.quote(str(self.config))}"
+            raise XpnnError(f"{self.checkpoints}: all checkpoints are damaged; begin anew: {again}")
         return None
 
     def finish(self, result: dict[str, Any]) -> None:
