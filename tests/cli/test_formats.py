@@ -19,8 +19,10 @@ from PIL import Image
 from pyarrow import parquet
 from sklearn.datasets import load_iris
 from sklearn.metrics import confusion_matrix
+from xpnn_cli.tables import suited
 
 import xpnn
+from xpnn.recipes import RECIPES
 
 Run = Callable[..., Result]
 QUICK = ("--epochs", "3", "--device", "cpu")
@@ -240,14 +242,24 @@ def test_query_ignores_no_option_in_silence(run: Run) -> None:
     assert "told apart by --label-column" in run("query", "model.safetensors", "iris.csv", *both, exit_code=2).stderr
 
 
+def test_only_the_default_recipes_epochs_grow_for_few_rows(run: Run) -> None:
+    write_iris("iris.csv")
+    data = xpnn.load("iris.csv", label_column="species")
+    for name, epochs, expected in (("default", None, 60), ("default", 10, 10), ("dropout", None, 60)):
+        settings = suited(RECIPES[name], data, name, {"epochs": epochs})
+        assert (settings.epochs, settings.initializer) == (expected, "glorot-uniform")
+    assert suited(RECIPES["default"], xpnn.load("digits"), "default", {"epochs": None}) == RECIPES["default"]
+
+
 def test_names_are_no_tables(run: Run) -> None:
     write_iris("iris.csv")
-    command = ("train", "iris.csv", "--label-column", "species", *QUICK)
+    training = ("train", "iris.csv", "--label-column", "species", *QUICK)
     problem = "digits: its rows are pixels, and have no columns with names: give a CSV, Parquet or Arrow file"
-    assert problem in run(*command, "--validation-data", "digits", exit_code=1).stderr
-    assert problem in run(*command, "--test-data", "digits", exit_code=1).stderr
-    run(*command)
-    assert problem in run("query", "model.safetensors", "digits", exit_code=1).stderr
+    assert problem in run(*training, "--validation-data", "digits", exit_code=1).stderr
+    assert problem in run(*training, "--test-data", "digits", exit_code=1).stderr
+    run(*training)
+    for command in ("test", "query"):
+        assert "reads tables: give DATA" in run(command, "model.safetensors", "digits", exit_code=2).stderr
 
 
 def test_prices_are_no_classes(run: Run) -> None:
