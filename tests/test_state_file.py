@@ -26,6 +26,7 @@ from xpnn import (
     standardization_of,
     train,
 )
+from xpnn.safetensors import write_tensors
 from xpnn.scaling import Standardization, fold_target_scaling
 from xpnn.state_file import Checkpoint
 
@@ -207,3 +208,11 @@ def test_as_a_model_it_answers_in_the_targets_own_units(tmp_path: Path) -> None:
     fold_target_scaling(net, *scaling)
     np.testing.assert_array_equal(load_model(tmp_path / "checkpoint").parameters, net.parameters)
     assert abs(load_model(tmp_path / "checkpoint").query(X).mean() - 100) < 30
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_tensors_begin_at_a_multiple_of_8_bytes(tmp_path: Path, length: int) -> None:
+    """As the format asks for, so that a file can be mapped into memory and used there."""
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"text": "x" * length}, {"x": np.zeros(3)})
+    assert int.from_bytes(path.read_bytes()[:8], "little") % 8 == 0

@@ -408,3 +408,10 @@ def test_dark_columns_are_pixels_for_a_net_of_pixels(tmp_path: Path, dtype: str)
     found = read_samples(tmp_path / "dark.parquet").inputs
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, dark)
+
+
+def test_named_classes_keep_their_numbers_where_the_first_one_does_not_occur(tmp_path: Path) -> None:
+    parquet.write_table(hub_table(pixels(4), [1, 2, 2, 1], ["ant", "bee", "cat"]), tmp_path / "some.parquet")
+    data = load(tmp_path / "some.parquet")
+    assert data.labels == ("ant", "bee", "cat")
+    assert np.asarray(data.train.targets).tolist() == [1, 2, 2, 1]
