@@ -3,7 +3,7 @@
 What is promised of any file: the reader returns or raises an error of xpnn's, whose text is one line; it does so within
 a second of work, and one more for each five megabytes, and (where memory is traced) within ten times the file's size
 and a constant; it runs nothing that the file says, and opens, writes and removes no other file. The size of a file that
-is packed with gzip or bzip2 is what it unpacks to, which the readers bound.
+is packed with gzip or bzip2 or a picture is what it unpacks to, which the readers bound.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from PIL import Image
 
 from xpnn import XpnnError
 from xpnn.data.files import ALWAYS_UNPACKED
@@ -84,8 +86,10 @@ def check(
 
 
 def unpacked_size(content: bytes) -> int:
-    """Bytes, as far as they can be unpacked and up to what readers unpack of any file."""
+    """Bytes, as far as they can be unpacked and up to what readers unpack of any file; of a picture four a pixel."""
     size = 0
+    with suppress(Exception), Image.open(io.BytesIO(content)) as picture:  # whatever Pillow raises, it is none
+        size = 4 * picture.width * picture.height
     for unpack in (gzip.open, bz2.open):
         with suppress(OSError, EOFError, zlib.error), unpack(io.BytesIO(content)) as unpacked:
             while size <= ALWAYS_UNPACKED and (chunk := unpacked.read(1 << 16)):

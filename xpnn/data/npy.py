@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened
 from xpnn.data.memory import fits
-from xpnn.data.npz import array_in, checked_labels, checked_pixels
+from xpnn.data.npz import array_in, checked_labels, checked_pixels, read_header
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
 from xpnn.samples import Samples
@@ -98,7 +98,10 @@ def _load(path: Path, mmap_mode: Any = None) -> Any:
     with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's on files of Python 2
         try:
-            return np.load(path, mmap_mode=mmap_mode) if mmap_mode and file.seekable() else array_in(file)
+            if mmap_mode is None or not file.seekable():
+                return array_in(file)
+            read_header(file)  # so that NumPy is not led astray by it
+            return np.load(path, mmap_mode=mmap_mode)
         except (DataError, OSError, EOFError):  # for `opened`
             raise
         except Exception as error:  # for damage NumPy raises ValueError, SyntaxError, TypeError, ...

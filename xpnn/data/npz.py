@@ -111,7 +111,7 @@ def array_in(file: BinaryIO) -> NDArray[Any]:
 
     Raises ValueError and others for any other or damaged file.
     """
-    shape, by_columns, dtype = _read_header(file)
+    shape, by_columns, dtype = read_header(file)
     size = math.prod(shape) * dtype.itemsize
     content = read_up_to(file, size + 1)  # one byte more shows whether it goes on
     if len(content) != size:
@@ -119,15 +119,14 @@ def array_in(file: BinaryIO) -> NDArray[Any]:
     return np.ndarray(shape, dtype, buffer=content, order="F" if by_columns else "C")
 
 
-def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether it is stored by columns, and type. Raises ValueError unless it is an array of plain values."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
-    if version not in readers:
+    if version != (1, 0):  # whose header is 64 kB at most; those of others may ask for 4 GB
         raise ValueError(f"version {version} of NumPy's format is for tables")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's on files of Python 2
-        shape, by_columns, dtype = readers[version](file)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     return shape, by_columns, dtype
