@@ -142,7 +142,7 @@ def test_plot_draws_a_run(run: Run, name: str) -> None:
 
 
 def test_what_cannot_be_plotted_is_one_line(run: Run) -> None:
-    assert "nothing: can't be read" in run("plot", "nothing", exit_code=1).stderr.replace("\n", " ")
+    assert "nothing: there is no such file" in run("plot", "nothing", exit_code=1).stderr.replace("\n", " ")
     run("train", "--epochs", "1", "--run", "a")
     assert "must end in .png, .svg or .pdf" in run("plot", "a", "--out", "a.gif", exit_code=1).stderr
 
