@@ -92,7 +92,7 @@ def fuzz(session: nox.Session) -> None:
     session.chdir(ROOT / "tests")
     names = session.run("python", "-c", "from fuzz.targets import TARGETS; print(*TARGETS)", silent=True)
     readers = [argument for argument in session.posargs if not argument.startswith("-")] or str(names).split()
-    options = [argument for argument in session.posargs if argument.startswith("-")] or ["-runs=1000"]
+    options = [argument for argument in session.posargs if argument.startswith("-")] or ["-runs=1000", "-verbosity=0"]
     for reader in readers:
         session.run("python", "-m", "fuzz", reader, *options)
 
@@ -119,7 +119,9 @@ def cupy_names(session: nox.Session) -> None:
 def jit(session: nox.Session) -> None:
     """Compare the loops that Numba compiles with NumPy's."""
     install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"])
-    run_pytest(session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps")
+    run_pytest(
+        session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps"
+    )
 
 
 @nox.session(default=False)
