@@ -100,7 +100,7 @@ def _load(path: Path, mmap_mode: Any = None) -> Any:
         try:
             if mmap_mode is None or not file.seekable():
                 return array_in(file)
-            read_header(file)  # so that NumPy is not led astray by it
+            read_header(file)  # NumPy's reader, which comes next, sets aside as much as a header says that it is long
             return np.load(path, mmap_mode=mmap_mode)
         except (DataError, OSError, EOFError):  # for `opened`
             raise
