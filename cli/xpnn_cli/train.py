@@ -128,9 +128,9 @@ def train(
 
     DATA is a name (digits, which comes with xpnn; mnist and the others of `xpnn data list`, which `xpnn data get`
     downloads), a file (CSV with a label and then pixels of 0-255 on each line, IDX, NPY, NPZ, Parquet or Arrow, gzipped
-    or not; IDX and NPY files need not fit into memory), or a folder or ZIP file of pictures, in a folder for each
-    class. With --label-column a CSV file has its labels anywhere, and may hold real numbers; with --targets it is a
-    table whose numbers are predicted.
+    or not; IDX, NPY and Parquet files need not fit into memory), or a folder or ZIP file of pictures, in a folder for
+    each class. With --label-column a CSV file has its labels anywhere, and may hold real numbers; with --targets it is
+    a table whose numbers are predicted.
 
     \b
       xpnn train                                digits, in a second
