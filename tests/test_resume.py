@@ -214,7 +214,7 @@ def test_rows_that_are_augmented_ahead(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def check_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, samples: Samples, feed: str) -> None:
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
     monkeypatch.setattr(ahead, "LEAST_VALUES", 0)
     check_resumed(tmp_path, CASES[name].sizes, samples, f"reference, {feed}", **settings(CASES[name], "cpu"))
 

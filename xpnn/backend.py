@@ -8,6 +8,7 @@ state. The operations at the end are those in which NumPy and CuPy need differen
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -198,6 +199,11 @@ def to_device(array: Array, device: Device) -> Array:
 def is_on_host(array: Array) -> bool:
     """Whether it is a NumPy array. Raises TypeError for what is no array."""
     return xp_of(array) is numpy
+
+
+def usable_cores() -> int:
+    """How many of the CPU's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory(device: Device) -> float:

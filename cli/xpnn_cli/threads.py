@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import click
 
+from xpnn.backend import usable_cores
+
 # Of OpenBLAS, MKL, BLIS, Accelerate, OpenMP and Numba, each of which reads its own when it is loaded.
 VARIABLES = [f"{library}_NUM_THREADS" for library in ("OPENBLAS", "MKL", "BLIS", "OMP", "NUMBA")] + [
     "VECLIB_MAXIMUM_THREADS"
@@ -21,11 +23,6 @@ VARIABLES = [f"{library}_NUM_THREADS" for library in ("OPENBLAS", "MKL", "BLIS",
 
 
 THREADS = "xpnn_cli.threads"  # where Click's context keeps what the option says
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads() -> int | None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 from threadpoolctl import threadpool_info
-from xpnn_cli.threads import VARIABLES, default_threads, limited, usable_cores
+from xpnn_cli.threads import VARIABLES, default_threads, limited
 
 import xpnn
+from xpnn.backend import usable_cores
 
 COMMANDS = {
     "train": ("--epochs", "1", "--limit", "20"),

@@ -25,7 +25,7 @@ ALL = Augmentation(shift=0.7, rotate=10, zoom=0.1, shear=5, elastic=34, cutout=1
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
     monkeypatch.setattr(ahead, "LEAST_VALUES", 0)
 
 
@@ -73,7 +73,7 @@ def test_it_is_the_step_without_bit_for_bit(
         pytest.skip("Numba is not installed (the extra jit)")
     monkeypatch.setattr(compiled, "SECONDS_TO_GAIN", 0.0 if loops else np.inf)
     parameters, records, names = trained(samples_for(**kind), **options)
-    monkeypatch.setattr(ahead, "cores", lambda: 1)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 1)
     expected, their_records, their_names = trained(samples_for(**kind), **options)
     np.testing.assert_array_equal(parameters, expected)
     assert records == their_records
@@ -94,13 +94,13 @@ def test_rows_may_stay_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     parameters, records, names = trained(in_file())
     assert names == {"reference, augmented ahead, from file"}
-    monkeypatch.setattr(ahead, "cores", lambda: 1)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 1)
     expected, their_records, names = trained(in_file())
     assert names == {"reference, from file"}
     np.testing.assert_array_equal(parameters, expected)
     assert records == their_records
 
-    monkeypatch.setattr(ahead, "cores", lambda: 2)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 2)
     epochs = train(MLP([SIDE * SIDE, 6, 3]), in_file(), batch_size=7, augmentation=ALL)
     next(epochs)
     (tmp_path / "rows").unlink()
@@ -115,7 +115,7 @@ def test_where_it_does_not_pay_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -
     assert trained(samples_for())[2] == {"reference"}
     monkeypatch.setattr(ahead, "LEAST_VALUES", 7 * SIDE * SIDE)
     assert trained(samples_for())[2] == {"reference, augmented ahead"}
-    monkeypatch.setattr(ahead, "cores", lambda: 1)
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 1)
     assert trained(samples_for())[2] == {"reference"}
 
 

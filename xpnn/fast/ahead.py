@@ -6,7 +6,6 @@ compiled loops let other threads run while they compute: where a core is free, a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.augmentation import UNCHANGED
-from xpnn.backend import Array, matmul, take
+from xpnn.backend import Array, matmul, take, usable_cores
 from xpnn.fast.fed import FedStep
 from xpnn.fast.windows import Windows
 from xpnn.network import MLP
@@ -34,12 +33,8 @@ LEAST_VALUES = 50_000  # of a batch, 64 rows of 784: with fewer, to hand it over
 def pays(net: MLP, batch_size: int, options: dict[str, Any]) -> bool:
     """Whether there is enough to augment on the CPU, and a core for it beside the one that learns."""
     is_augmented = options.get("augmentation", UNCHANGED) != UNCHANGED
-    return net.device.kind == "cpu" and is_augmented and batch_size * net.sizes[0] >= LEAST_VALUES and cores() > 1
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    is_enough = is_augmented and batch_size * net.sizes[0] >= LEAST_VALUES
+    return net.device.kind == "cpu" and is_enough and usable_cores() > 1
 
 
 class AheadStep(FedStep):
