@@ -12,7 +12,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ PIECE_BYTES = 1 << 22  # that are read at once, at most, where only some rows of
 GAP_BYTES = 1 << 14  # between two of these; to read on is quicker than to read twice
 
 Check = Callable[[NDArray[Any], Sequence[int]], NDArray[Any]]
+FileState: TypeAlias = tuple[int, int, int]  # inode, size, time: what tells a file from another
 
 
 class RowFile(Protocol):
@@ -62,7 +63,7 @@ class FlatFile:
     offset: int
     shape: tuple[int, int]
     dtype: np.dtype[Any]
-    state: tuple[int, int, int] = field(init=False)  # of the file, when it was found
+    state: FileState = field(init=False)  # of the file, when it was found
 
     def __post_init__(self) -> None:
         try:
@@ -113,12 +114,12 @@ class FlatFile:
             begin = end
 
 
-def file_state(found: os.stat_result) -> tuple[int, int, int]:
+def file_state(found: os.stat_result) -> FileState:
     """What tells a file from the one that was there before."""
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def check_unchanged(found: os.stat_result, state: tuple[int, int, int], path: Path) -> None:
+def check_unchanged(found: os.stat_result, state: FileState, path: Path) -> None:
     """Raise DataError unless the file is as it was."""
     if file_state(found) != state:
         raise DataError("the file was changed while its rows were in use: start anew", path)

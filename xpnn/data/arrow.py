@@ -11,12 +11,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from xpnn.data.files import first_bytes, opened, shown, with_way_back
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
-from xpnn.stored import check_unchanged, file_state
+from xpnn.stored import FileState, check_unchanged, file_state
 
 PARQUET_MAGIC = b"PAR1"
 ARROW_MAGIC = b"ARROW1"
@@ -27,9 +27,6 @@ BATCH_ROWS = 1024  # decoded at a time: a row group may be the whole file, and i
 def is_arrow(head: bytes) -> bool:
     """Whether a file that begins with these bytes (6 or more) is Parquet, an Arrow file (Feather) or Arrow's stream."""
     return head.startswith((PARQUET_MAGIC, ARROW_MAGIC, STREAM_MAGIC))
-
-
-FileState: TypeAlias = tuple[int, int, int]
 
 
 class Footer(NamedTuple):
