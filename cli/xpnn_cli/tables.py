@@ -204,8 +204,8 @@ def read_for(
         )
     else:
         samples, _ = read_table(path, net.labels if with_targets else None, limit, columns=net.columns)
-    if with_targets and net.label_column is None:
-        check_shares(net.output, samples, net.labels, path)
+        if with_targets:
+            check_shares(net.output, samples, net.labels, path)
     check_reach(net, samples, path)
     return samples
 

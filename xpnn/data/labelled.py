@@ -54,9 +54,11 @@ def read_labelled(
         raise DataError("the label is the only column: at least one more is needed", path, line=line)
     place = names.index(label) if label in names else None
     values = _read_levels(path, place, len(names), limit) if columns is None else None
-    if values is None or not (pixels or are_pixels(values)):  # words among them, or pixels that are written as 12.0
+    hold_them = values is not None and (pixels or are_pixels(values))
+    if values is None or not hold_them:  # words among them, or pixels that are written as 12.0
         values = read_table(path, None, limit, columns=inputs)[0].inputs
-    is_table = columns is not None or not (pixels or are_pixels(values))
+        hold_them = pixels or are_pixels(values)
+    is_table = columns is not None or not hold_them
     labels = [] if place is None or not labelled else _read_labels(path, names, place, above, len(values))
     if is_table:
         return Rows(values, labels, None, inputs, label)
