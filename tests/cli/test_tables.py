@@ -158,6 +158,10 @@ def test_several_labels_a_row(run: Run) -> None:
     assert "test: exact match " in run("train", "labels.csv", *options, "--device", "cpu").stdout
     assert run("test", "model.safetensors", "test.csv", "--device", "cpu").stdout.startswith("exact match ")
 
+    Path("two.csv").write_text("a,b,c,up,near\n0,0,0,1,0\n0,0,0,2,0\n")
+    refused = run("test", "model.safetensors", "two.csv", "--device", "cpu", exit_code=1).stderr
+    assert "two.csv, line 3, column 4: 'up' is 2, but with the output sigmoid targets must lie from 0 to 1" in refused
+
 
 def test_shares_that_sum_to_1(run: Run) -> None:
     x = np.random.default_rng(4).normal(size=(300, 2))
