@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +107,22 @@ print(found.pop(str(os.getpid())), sum(found.values()))
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="only Linux tells each thread's time")
 def test_of_two_runs_side_by_side_each_computes_with_one_thread(tmp_path: Any) -> None:
-    """With two threads the others work about as long as the main one; by themselves they start, and wait."""
+    """With two threads the others work about as long as the main one; by themselves they start, spin, and wait."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    processes = []
-    for number in range(2):
-        (tmp_path / str(number)).mkdir()
-        told = (
-            ["--threads", "1"] if number == 0 or usable_cores() > 3 else []
-        )  # of 2 or 3 cores a run takes one by itself
-        command = [sys.executable, "-c", RUN, str(tmp_path / str(number)), *told]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
-    for process in processes:
-        main, others = map(int, process.communicate()[0].split()[-2:])
-        assert process.returncode == 0
-        assert others <= main / 10
+    with ExitStack() as stack:
+        processes = []
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            told = (
+                ["--threads", "1"] if number == 0 or usable_cores() > 3 else []
+            )  # of 2 or 3 cores a run takes one by itself
+            command = [sys.executable, "-c", RUN, str(tmp_path / str(number)), *told]
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            processes.append(stack.enter_context(process))
+        for process in processes:
+            main, others = map(int, process.communicate()[0].split()[-2:])
+            assert process.returncode == 0
+            assert others <= main / 3  # far from either: 0 to 13 hundredths were seen with one thread, over 90 with two
 
 
 def test_a_run_keeps_the_number_of_threads_for_its_repetition(
