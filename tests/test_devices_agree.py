@@ -91,6 +91,18 @@ def test_second_card_and_moves_between_devices() -> None:
         np.testing.assert_allclose(to_host(moved.query(inputs)), expected.query(inputs), rtol=1e-6)
 
 
+def test_a_copy_of_another_dtype_has_the_same_weights_and_settings(device: str) -> None:
+    net = MLP([5, 4, 3], hidden="tanh", labels=("a", "b", "c"), device=device, seed=3)
+
+    exact = net.to(dtype="float64")
+
+    assert exact.settings() == net.settings() | {"dtype": "float64"}
+    assert exact.device == net.device
+    np.testing.assert_array_equal(to_host(exact.parameters), to_host(net.parameters))
+    rows = np.random.default_rng(0).random((20, 5))
+    np.testing.assert_allclose(to_host(exact.query(rows)), to_host(net.query(rows)), rtol=1e-5)  # of float32's 7 digits
+
+
 @pytest.mark.usefixtures("fake_cupy")
 @pytest.mark.parametrize("name", ["softmax", "regression", "whole numbers as pixels"])
 def test_data_on_another_card_are_moved_first(name: str) -> None:

@@ -87,8 +87,7 @@ def test_all_of_mnists_test_images() -> None:
     images, single = np.asarray(data.test.inputs), MLP([784, 200, 10], seed=1)
     some = Samples(data.train.inputs[:12000], np.asarray(data.train.targets)[:12000])
     list(train(single, some, epochs=2, batch_size=128, optimizer=optimizers.adam(2e-3)))
-    double = MLP(**single.settings() | {"dtype": "float64"})
-    double.parameters[...] = single.parameters
+    double = single.to(dtype="float64")
 
     found, exact = (answers(to_onnx(net), images) for net in (single, double))
 

@@ -166,9 +166,14 @@ class MLP:
         names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels")
         return {name: getattr(self, name) for name in (*names, "standardization", "columns", "label_column", "dtype")}
 
-    def to(self, device: str | Device) -> MLP:
-        """A copy of the net on another device."""
-        copy = MLP(**self.settings(), device=device)
+    def to(self, device: str | Device | None = None, *, dtype: str | None = None) -> MLP:
+        """A copy of the net on another device, or of another dtype; None: its own.
+
+        A float64 copy of a float32 net has the same weights, and sums with twice the digits: its answers are exact
+        where the net's are rounded.
+        """
+        settings = self.settings() | ({} if dtype is None else {"dtype": dtype})
+        copy = MLP(**settings, device=self.device if device is None else device)
         with copy.device.active():
             copy.parameters[...] = copy.xp.asarray(to_host(self.parameters))
         return copy

@@ -91,7 +91,7 @@ def find_learning_rate(
     check_smoothing(net.loss, label_smoothing)
     check_pictures(augmentation, net)
     rates = np.geomspace(least, most, steps)
-    copy = net.to(net.device)
+    copy = net.to()
     with copy.device.active(), np.errstate(over="ignore", invalid="ignore"):
         made = optimizer(lambda numbers: rates[numbers.astype(int)])
         rows = placed(copy, samples, "train on")

@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     type=click.Choice(INPUT_DTYPES),
     help="What the ONNX model takes: uint8 pixels of 0-255, or numbers.  [default: uint8; float64 for tables]",
 )
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "float64")),
+    help="What the ONNX model computes in; float64 is slower, and without float32's rounding.  [default: as MODEL]",
+)
 @json_option
-def export(model: str, path: Path, input_dtype: str | None, as_json: bool) -> None:
+def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, as_json: bool) -> None:
     """Write MODEL, a file that `xpnn train` saved, for programs that don't have xpnn.
 
     ONNX is a format that onnxruntime (for Python, C++, C#, Java, JavaScript) and many others run. What xpnn does before
@@ -45,7 +50,7 @@ def export(model: str, path: Path, input_dtype: str | None, as_json: bool) -> No
 
     Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
     """
-    net = xpnn.load_model(model)
+    net = xpnn.load_model(model).to(dtype=dtype)
     if path.exists() and path.samefile(model):
         raise click.UsageError(f"--onnx: {path} is the model itself, which would be lost; choose another name.")
     written = xpnn.export_onnx(net, path, input_dtype=input_dtype)

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from click.testing import Result
 
-from xpnn import MLP, save
+from xpnn import MLP, load_model, save
 
 Run = Callable[..., Result]
 
@@ -38,6 +38,18 @@ def test_what_is_printed_can_be_run(run: Run) -> None:
     exec("\n".join(line.strip() for line in program), names)  # noqa: S102  # the program's own output
     assert names["label"].shape == (1,)
     assert names["probabilities"].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_dtype_takes_float32s_rounding_out(run: Run) -> None:
+    net, rows = model(), np.random.default_rng(0).integers(0, 256, (50, 6), dtype=np.uint8)
+    run("export", net, "--onnx", "m.onnx", "--dtype", "float64")
+
+    (found,) = onnxruntime.InferenceSession("m.onnx").run(["probabilities"], {"inputs": rows})
+
+    exact = load_model(net).to(dtype="float64").query(rows)
+    assert found.dtype == exact.dtype == np.float64
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-14)
+    assert np.abs(found - load_model(net).query(rows)).max() > 1e-9
 
 
 @pytest.mark.parametrize(
