@@ -27,8 +27,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from xpnn.data.files import opened, read_up_to
 from xpnn.early_stopping import badness
-from xpnn.errors import ModelFileError, XpnnError
+from xpnn.errors import DataError, ModelFileError, XpnnError
 from xpnn.files import make_folder, not_written, remove_drafts, write_atomically
 from xpnn.history import FILE_NAME, Record, add_record, write_history
 from xpnn.locks import LOCK_NAME, alone_in
@@ -38,6 +39,7 @@ from xpnn.scaling import Standardization
 from xpnn.state import TrainingState
 from xpnn.state_file import Checkpoint, load_state, save_state
 
+LARGEST_RESULT = 1 << 20  # bytes; one that is longer ends in the middle, and is none
 KEPT = 2  # checkpoints, beside the best
 CHUNK = 1 << 24  # bytes of rows that are hashed at a time
 
@@ -135,13 +137,14 @@ class RunFolder:
 
     def finished(self) -> dict[str, Any] | None:
         """The result of a finished run, else None. Raises XpnnError if it can't be read."""
+        if not self.result.exists():
+            return None
         try:
-            found = json.loads(self.result.read_bytes())
+            with opened(self.result) as file:
+                found = json.loads(read_up_to(file, LARGEST_RESULT))
             if not isinstance(found, dict) or not {"epochs", "model"} <= found.keys():
                 raise ValueError("it is no result")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
+        except (DataError, ValueError, RecursionError) as error:
             raise XpnnError(f"{self.result}: can't be read ({error}); delete it to finish the run again") from error
         return found
 

@@ -28,6 +28,7 @@ import numpy as np
 
 import xpnn
 from xpnn.data.catalogue import NAMES
+from xpnn.data.files import opened, read_up_to
 from xpnn.files import write_atomically
 from xpnn.recipes import Recipe
 from xpnn.stored import are_in_file
@@ -37,6 +38,7 @@ from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
 from xpnn_cli.threads import THREADS
 
 MADE = "made"
+MOST_BYTES, MOST_DOTS = 1 << 16, 1000  # tomllib's time grows with the square of a dotted key's parts
 _META = "xpnn_cli.made"  # where Click's context keeps that table
 _NO_SETTINGS = {"config", "resume", "as_json", "help"}
 _PLACES = {"run", "out"}  # a repeat has its own
@@ -61,8 +63,8 @@ def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | Non
         ctx.default_map[str(option.name)] = found = _value_for(option, value, path, text, key)
         try:
             option.process_value(ctx, found)
-        except click.BadParameter as error:
-            raise _wrong(path, text, key, error.message) from error
+        except (click.BadParameter, ValueError) as error:  # the latter of Click's files, for a NUL byte in a name
+            raise _wrong(path, text, key, getattr(error, "message", str(error))) from error
     return path
 
 
@@ -82,10 +84,16 @@ def options_of(command: click.Command) -> dict[str, click.Parameter]:
 def _parsed(path: Path) -> tuple[dict[str, Any], str]:
     """What is in the file, and its text."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path) as file:
+            content = read_up_to(file, MOST_BYTES + 1)
+    except xpnn.DataError as error:
+        raise click.UsageError(str(error)) from error
+    if len(content) > MOST_BYTES or max(line.count(b".") for line in content.split(b"\n")) > MOST_DOTS:
+        problem = f"it has more than {MOST_BYTES:,} bytes, or {MOST_DOTS:,} dots in a line"
+        raise click.UsageError(f"{path}: this is no file of settings, for {problem}; check the name")
+    try:
+        text = content.decode()
         return tomllib.loads(text), text
-    except OSError as error:
-        raise click.UsageError(f"{path}: can't be read ({error.strerror}); check the name") from error
     except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8
         raise click.UsageError(f"{path}: this is no TOML ({error}); correct it") from error
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import atheris
 
-INSTRUMENTED = ["xpnn", "PIL", "zipfile", "gzip", "csv", "json", "numpy.lib", "numpy.lib._format_impl"]
+PACKAGES = ["xpnn", "xpnn_cli", "PIL", "zipfile", "gzip", "csv", "json", "tomllib", "numpy.lib"]
+INSTRUMENTED = [*PACKAGES, "numpy.lib._format_impl"]
 ARITHMETIC = ["xpnn.data.ink", "xpnn.data.components", "xpnn.data.form"]  # Atheris 3.0 leaks the arrays compared there
-TRACED = 64  # each so many executions one's memory is traced
+TRACED = 64  # each so many executions one's memory is counted to the byte
 OPTIONS = ["-timeout=10", "-rss_limit_mb=4096", "-malloc_limit_mb=1024", "-max_len=4096"]
 
 
@@ -34,13 +35,13 @@ def main() -> None:
     corpus = Path(os.environ.get("XPNN_FUZZ_CORPUS") or tempfile.mkdtemp(prefix="xpnn-corpus-"), name)
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
-        check(target.read, seed, path)  # and with it everything is imported
+        check(target.read, seed, path, lay=target.lay)  # and with it everything is imported
         (corpus / f"seed-{number}").write_bytes(seed)
 
     def test_one(content: bytes) -> None:
         nonlocal count
         count += 1
-        check(target.read, content, path, trace=target.traced and count % TRACED == 0)
+        check(target.read, content, path, lay=target.lay, trace=target.traced and count % TRACED == 0)
 
     def mutate(content: bytes, longest: int, seed: int) -> bytes:
         choose = random.Random(seed)  # noqa: S311  # no secret

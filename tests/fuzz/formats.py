@@ -27,6 +27,8 @@ from pyarrow import parquet
 import xpnn
 from xpnn.state_file import save_state
 
+SHARDS = ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "test.parquet")
+BETWEEN = b"\0--shard--\0"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -170,6 +172,33 @@ def arrow_files() -> list[bytes]:
         parquet.write_table(table, sink, compression="none" if table is rows else "snappy")
         files.append(sink.getvalue().to_pybytes())
     return files
+
+
+def shard_files() -> list[bytes]:
+    """Folders of Parquet files, one after the other: of one kind of rows in each."""
+    parquets = [content for content in arrow_files() if content.startswith(b"PAR1")]
+    return [*(join_shards([content] * 3) for content in parquets), join_shards(parquets[:2])]
+
+
+def split_shards(content: bytes) -> list[bytes]:
+    return content.split(BETWEEN)
+
+
+def join_shards(parts: list[bytes]) -> bytes:
+    return BETWEEN.join(parts)
+
+
+def config_files() -> list[bytes]:
+    made = b'\n[made]\nxpnn = "0.1.0"\ndata = { "digits" = "0" }\n'
+    return [
+        b'data = "digits"\nhidden = [30, 10]\nlr = 0.002\nepochs = 3\noptimizer = "adam"\n',
+        b'data = "digits"\nrecipe = "dropout"\ncheckpoint-every = "10m"\nthreads = 1\n' + made,
+        b"data = 'no such file'\nhidden = \"30,10\"\nseed = -1\n",
+    ]
+
+
+def result_files() -> list[bytes]:
+    return [b'{"model": "model.safetensors", "epochs": 2, "test": {"accuracy": 0.97}}\n', b'{"epochs": 1}']
 
 
 def state_files() -> list[bytes]:

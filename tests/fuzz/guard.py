@@ -1,9 +1,12 @@
 """Runs a reader on bytes that nobody vouches for, and holds it to what docs/reliability.md promises.
 
 What is promised of any file: the reader returns or raises an error of xpnn's, whose text is one line; it does so within
-a second of work, and one more for each five megabytes, and (where memory is traced) within ten times the file's size
-and a constant; it runs nothing that the file says, and opens, writes and removes no other file. The size of a file that
-is packed with gzip or bzip2 or a picture is what it unpacks to, which the readers bound.
+a second of work, and one more for each five megabytes, and within ten times the file's size in memory and a constant;
+it runs nothing that the file says, and opens, writes and removes no other file. The size of a file that is packed with
+gzip or bzip2 or a picture is what it unpacks to, which the readers bound.
+
+Memory is what the process came to hold more, of Python and of libraries in C alike; where it is traced, each byte that
+Python and NumPy asked for, whether it was written to or not, and wherever it came from.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ SLOWER = 10  # times, where memory is traced
 FACTOR, CONSTANT = 10, 64 << 20
 LONGEST_MESSAGE = 2000
 FORBIDDEN = ("subprocess.", "socket.", "os.", "shutil.", "pickle.", "marshal.", "ctypes.", "urllib.", "pty.", "syslog.")
+LINUX = Path("/proc/self")
 ABOUT_THE_MACHINE = ("/proc/", "/sys/")  # how much memory is free is asked there
 HARMLESS = ("os.listdir", "os.scandir", "os.putenv")
 
@@ -52,14 +56,22 @@ def scratch_folder() -> Path:
 
 
 def check(
-    read: Callable[[Path], object], content: bytes, path: Path, *, trace: bool = False, constant: int = CONSTANT
+    read: Callable[[Path], object],
+    content: bytes,
+    path: Path,
+    *,
+    lay: Callable[[Path, bytes], object] = Path.write_bytes,
+    trace: bool = False,
+    constant: int = CONSTANT,
 ) -> bool:
     """Let `read` read `content` from `path`: whether it was read; BrokenPromiseError where a promise is broken.
 
-    trace:    look at the memory too, which makes it several times slower. Only Python's and NumPy's own is seen.
+    lay:      puts the content there, as a file or a folder.
+    trace:    count to the byte what Python and NumPy ask for, which makes it several times slower.
     constant: bytes that any file may take.
     """
-    path.write_bytes(content)
+    lay(path, content)
+    before = _resident("VmRSS", anew=True)
     if trace:
         tracemalloc.start()
     started = time.process_time()
@@ -73,7 +85,7 @@ def check(
             raise BrokenPromiseError(f"the message is not one short line: {message!r}") from error
     finally:
         seconds = time.process_time() - started
-        peak = tracemalloc.get_traced_memory()[1] if trace else 0
+        peak = tracemalloc.get_traced_memory()[1] if trace else _resident("VmHWM") - before
         if trace:
             tracemalloc.stop()
     if seconds > SECONDS * SLOWER**trace or peak > FACTOR * len(content) + constant:
@@ -83,6 +95,16 @@ def check(
         if peak > FACTOR * size + constant:
             raise BrokenPromiseError(f"{peak:,} bytes of memory for a file of {size:,}")
     return not message
+
+
+def _resident(name: str, *, anew: bool = False) -> int:
+    """Bytes of memory that the process has (VmRSS), or had at most since it was asked anew (VmHWM); 0 but on Linux."""
+    if not os.access(LINUX / "clear_refs", os.W_OK):
+        return 0
+    if anew:
+        (LINUX / "clear_refs").write_text("5")  # proc(5): the most is then what it is now
+    (line,) = (line for line in (LINUX / "status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) << 10
 
 
 def unpacked_size(content: bytes) -> int:

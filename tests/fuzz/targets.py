@@ -6,11 +6,17 @@ import bz2
 import gzip
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
+from click import ClickException, Context
 from fuzz import formats
+from xpnn_cli.config import read_config
+from xpnn_cli.train import train
 
 from xpnn import MLP, load_model
 from xpnn.data import (
@@ -22,6 +28,7 @@ from xpnn.data import (
     read_image,
     read_npz,
     read_samples,
+    read_shards,
     read_table,
 )
 from xpnn.data.files import opened
@@ -32,6 +39,7 @@ from xpnn.data.usps import read_usps
 from xpnn.errors import DataError
 from xpnn.failures import first_line
 from xpnn.history import read_history
+from xpnn.runs import RunFolder
 from xpnn.samples import Samples
 from xpnn.state_file import load_state
 
@@ -40,8 +48,9 @@ class Target(NamedTuple):
     """A reader, called with a path; valid files of its format; how they are taken apart and put together again.
 
     words:  what a format's files may hold, for the fuzzers to put in.
-    traced: whether the memory can be looked at: not with pyarrow's threads, on which tracemalloc crashes before Python
-            3.12.9 (cpython issue 128679).
+    lay:    puts the content at the path.
+    traced: whether tracemalloc may be used: not with pyarrow's threads, on which it crashes before Python 3.12.9
+            (cpython issue 128679).
     """
 
     read: Callable[[Path], object]
@@ -49,6 +58,7 @@ class Target(NamedTuple):
     split: Callable[[bytes], list[bytes]] = formats.split_text
     join: Callable[[list[bytes]], bytes] = formats.join_text
     words: tuple[bytes, ...] = ()
+    lay: Callable[[Path, bytes], object] = Path.write_bytes
     traced: bool = True
 
 
@@ -151,6 +161,41 @@ def _arrow(path: Path) -> None:
     assert len(rows.labels) == len(rows.inputs)
 
 
+def _lay_shards(path: Path, content: bytes) -> None:
+    """A folder of as many files as there are names for; those of the last content go."""
+    path.with_name("shards").mkdir(exist_ok=True)
+    for name, file in zip_longest(formats.SHARDS, formats.split_shards(content)[: len(formats.SHARDS)]):
+        place = path.with_name("shards") / name
+        place.unlink(missing_ok=True) if file is None else place.write_bytes(file)
+
+
+def _shards(path: Path) -> None:
+    """A folder's Parquet files together, in memory, and as rows that stay there."""
+    folder = path.with_name("shards")
+    parts = read_shards(folder)
+    _sound(parts.train)
+    if parts.test is not None:
+        _sound(parts.test)
+    with patch("xpnn.data.shards.fits", lambda size: False):
+        _sound(read_shards(folder).train)
+
+
+def _result(path: Path) -> None:
+    run = RunFolder(path.parent)
+    run.result = path
+    if run.finished() is None:
+        raise DataError("no such file", path)
+
+
+def _config(path: Path) -> None:
+    """As `xpnn train --config` reads it, and checks each setting."""
+    try:
+        with patch("xpnn_cli.threads.limited", lambda threads: nullcontext()), Context(train, info_name="train") as ctx:
+            read_config(ctx, train.params[0], path)
+    except ClickException as error:
+        raise DataError(error.format_message(), path) from error
+
+
 def _any(path: Path) -> None:
     file_format(path)
     _sound(read_samples(path, labelled=False))
@@ -169,6 +214,7 @@ def _with_packed(seeds: Callable[[], list[bytes]]) -> Callable[[], list[bytes]]:
 NUMBERS = (b"0", b"-1", b"255", b"256", b"1e400", b"nan", b"inf", b"9" * 40, b"0x1p3", b"1_0", "٣".encode(), b"1.5")
 TEXT = (*NUMBERS, b",", b'"', b'""', b";", b"\t", b"\0", b"\r", b"\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80")
 JSON = (*NUMBERS, b"NaN", b"Infinity", b"null", b"true", b"[", b"]", b"{", b"}", b"[" * 2000, b'"', b"\\ud800", b",")
+TOML = (*NUMBERS, b"[made]", b"[[", b"]]", b"=", b'"""', b"'''", b"#", b"true", b"1979-05-27", b"lr", b"=[" * 2000)
 HEADERS = (b"|O", b"|V8", b"<M8", b"(2,)<f4", b"True", b"(" * 300, b"L", b"4294967296", b"-1", b"\n", b"<U9", b"x_test")
 CHUNKS = (b"tRNS", b"eXIf", b"iCCPx\0\0", b"zTXtx\0\0", b"acTL", b"fdAT", b"PLTE", b"\xff\xda", b"\x7f\xff", b"\0\0")
 
@@ -193,6 +239,11 @@ TARGETS = {
         _any, formats.zip_files, formats.split_npz, formats.join_npz, (b"/", b"..", b"train/", b"test/"), traced=False
     ),
     "arrow": Target(_arrow, formats.arrow_files, _whole, b"".join, traced=False),
+    "shards": Target(
+        _shards, formats.shard_files, formats.split_shards, formats.join_shards, lay=_lay_shards, traced=False
+    ),
+    "config": Target(_config, formats.config_files, words=TOML),
+    "result": Target(_result, formats.result_files, words=JSON),
     "state": Target(load_state, formats.state_files, formats.split_state, formats.join_state, JSON),
     "any": Target(
         _any, _with_packed(lambda: [*formats.csv_files(), *formats.idx_files(), *formats.npz_files()]), traced=False

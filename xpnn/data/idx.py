@@ -53,8 +53,6 @@ def _read_images(path: Path, limit: int | None, may_stay: bool) -> tuple[Any, tu
         return stored
     images = read_idx_array(path, 3, limit=limit)
     height, width = images.shape[1:]
-    if not images.size:
-        raise _empty(path, len(images), height, width)
     return images.reshape(len(images), -1), (height, width)
 
 
@@ -83,9 +81,9 @@ def read_idx_array(path: Path, dimensions: int, *, limit: int | None = None) -> 
     """
     with opened(path) as file:
         shape = _read_shape(file, path, dimensions)
-        row = math.prod(shape[1:])
-        if not row:  # of pictures; the other sizes may then be too large for an array
+        if dimensions == 3 and not math.prod(shape):  # the other sizes may be too large for an array
             raise _empty(path, *shape)
+        row = math.prod(shape[1:])
         rows = shape[0] if limit is None else min(limit, shape[0])
         # One byte more than promised shows whether the file goes on.
         content = read_up_to(file, rows * row + 1)
