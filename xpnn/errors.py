@@ -15,7 +15,7 @@ Path: TypeAlias = str | PathLike[str]
 LONGEST_PATH = 500  # characters; one inside an archive may have a thousand times as many
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
     """With what no terminal should get, such as a file's name may hold, spelt out."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
@@ -27,7 +27,7 @@ class XpnnError(Exception):
     """
 
     def __init__(self, text: str = "") -> None:
-        super().__init__(_in_one_line(text))
+        super().__init__(in_one_line(text))
 
 
 class DeviceError(XpnnError):

@@ -29,6 +29,7 @@ import numpy as np
 import xpnn
 from xpnn.data.catalogue import NAMES
 from xpnn.data.files import opened, read_up_to
+from xpnn.errors import in_one_line
 from xpnn.files import write_atomically
 from xpnn.recipes import Recipe
 from xpnn.stored import are_in_file
@@ -95,7 +96,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], str]:
         text = content.decode()
         return tomllib.loads(text), text
     except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8
-        raise click.UsageError(f"{path}: this is no TOML ({error}); correct it") from error
+        raise click.UsageError(in_one_line(f"{path}: this is no TOML ({error}); correct it")) from error
 
 
 def _value_for(option: click.Parameter, value: Any, path: Path, text: str, key: str) -> Any:
@@ -132,7 +133,7 @@ def _joined(values: list[Any]) -> str:
 def _wrong(path: Path, text: str, key: str, problem: str) -> click.UsageError:
     place = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.]|^[ \t]*\[+{re.escape(key)}", text, re.MULTILINE)
     line = f", line {text.count(chr(10), 0, place.start()) + 1}" if place else ""
-    return click.UsageError(f"{path}{line}: {key}: {problem}")
+    return click.UsageError(in_one_line(f"{path}{line}: {key:.60}: {problem:.300}"))
 
 
 def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP, made: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ from xpnn.data.idx import read_idx_array
 from xpnn.data.npy import read_npy
 from xpnn.data.npz import array_in
 from xpnn.data.usps import read_usps
-from xpnn.errors import DataError
+from xpnn.errors import DataError, XpnnError
 from xpnn.failures import first_line
 from xpnn.history import read_history
 from xpnn.runs import RunFolder
@@ -193,7 +193,9 @@ def _config(path: Path) -> None:
         with patch("xpnn_cli.threads.limited", lambda threads: nullcontext()), Context(train, info_name="train") as ctx:
             read_config(ctx, train.params[0], path)
     except ClickException as error:
-        raise DataError(error.format_message(), path) from error
+        text = error.format_message()
+        assert text.isprintable(), text  # XpnnError would mend it
+        raise XpnnError(text) from error
 
 
 def _any(path: Path) -> None:
