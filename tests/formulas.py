@@ -21,6 +21,7 @@ SELU = 1.0507009873554805, 1.6732632423543772  # scale, alpha
 
 ACTIVATION_FORMULAS: dict[str, Callable[..., Floats]] = {
     "elu": lambda z, alpha=1.0: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
+    "exp": np.exp,
     "gelu": lambda z: z * special.ndtr(z),
     "gelu-tanh": lambda z: z / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (z + 0.044715 * z**3))),
     "identity": lambda z: z,
@@ -43,6 +44,7 @@ LOSS_FORMULAS: dict[str, Callable[..., Floats]] = {  # of each output: a row's l
     "huber": lambda y, t, delta=1.0: np.where(
         np.abs(y - t) <= delta, (y - t) ** 2 / 2, delta * (np.abs(y - t) - delta / 2)
     ),
+    "poisson": lambda y, t: y - t + special.xlogy(t, t / y),
     "squared-error": lambda y, t: (y - t) ** 2 / 2,
 }
 HIDDEN_NAMES = [*HIDDEN_ACTIVATIONS, "elu:0.5", "leaky-relu:0.2"]

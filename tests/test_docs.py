@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from pages import run_python
+from sklearn.metrics import mean_poisson_deviance
 
 from xpnn.activations import ACTIVATIONS
 from xpnn.augmentation import Augmentation
@@ -26,6 +28,14 @@ def test_every_name_has_its_section(page: str, names: dict[str, object]) -> None
     for name in names:
         assert re.search(r"^    (f|L)\b", sections[name], re.MULTILINE), f"{name} has no formula"
         assert name == "identity" or re.search(r"\b(19|20|17)\d\d\b|same paper", sections[name]), f"{name}: no source"
+
+
+def test_the_counts_of_the_page_are_learnt_as_well_as_it_says() -> None:
+    names = run_python("losses.md")
+    means, counts = (names[name][1000:, 0] for name in ("means", "visitors"))
+    assert round(names["loss"], 2) == 0.56
+    assert names["loss"] == pytest.approx(mean_poisson_deviance(counts, names["rate"][:, 0]) / 2, rel=1e-5)
+    assert round(mean_poisson_deviance(counts, means) / 2, 2) == 0.53
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Regularization)] + ["weight_decay", "average"])

@@ -46,6 +46,17 @@ def test_every_activation_by_its_name(name: str) -> None:
     assert (net.sizes, net.dtype) == ((20, 15, 10, 4), "float32")
 
 
+def test_exponential_at_the_output() -> None:
+    theirs = model(layers.Dense(15, "tanh"), layers.Dense(4, "exponential"))
+
+    net = from_keras(theirs)
+
+    assert (net.output, net.loss) == ("exp", "poisson")
+    np.testing.assert_allclose(net.query(ROWS), theirs.predict(ROWS, verbose=0), rtol=3e-6)  # as `check`, of the sums
+    with pytest.raises(ValueError, match="unknown hidden activation 'exp'"):
+        from_keras(model(layers.Dense(15, "exponential"), layers.Dense(4)))
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
@@ -100,7 +111,7 @@ def test_layers_and_weights_in_lists() -> None:
         (lambda: [layers.ReLU(), layers.Dense(3)], "a ReLU in this place"),
         (lambda: [layers.Dense(5), layers.Rescaling(2.0), layers.Dense(3)], "a Rescaling in this place"),
         (lambda: [layers.Rescaling(2.0), layers.Rescaling(2.0), layers.Dense(3)], "a Rescaling in this place"),
-        (lambda: [layers.Dense(5, "exponential")], "the activation exponential as it is set there is none"),
+        (lambda: [layers.Dense(5, "softsign")], "the activation softsign as it is set there is none"),
         (lambda: [layers.Dense(5), layers.ReLU(max_value=6)], "the activation ReLU as it is set there is none"),
         (lambda: [layers.Dense(5), layers.Softmax(axis=0)], "the activation Softmax as it is set there is none"),
         (lambda: [layers.Dense(5, activation=lambda z: 2 * z)], "the activation <lambda> as it is set there is none"),

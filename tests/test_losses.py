@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from formulas import LOSS_FORMULAS, LOSS_NAMES, activation, row_losses
 from numpy.typing import NDArray
+from scipy import special
 
 from xpnn import to_host
 from xpnn.activations import ACTIVATIONS
@@ -47,7 +48,7 @@ def test_error_is_the_derivative(xp: ModuleType, name: str) -> None:
     for place in np.ndindex(*z.shape):
         step = np.zeros_like(z)
         step[place] = h
-        up, down = (row_losses(name, activation(link, moved), t).sum() for moved in (z + step, z - step))
+        up, down = (row_losses(name, activation(link, moved), t)[place[0]] for moved in (z + step, z - step))
         numeric[place] = (up - down) / (2 * h)
 
     error = evaluate(xp, name, activation(link, z), t)[1]
@@ -84,9 +85,9 @@ def test_errors_of_huge_deviations(xp: ModuleType) -> None:
 
 
 def test_natural_loss_of_every_output() -> None:
-    special = {"sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}
+    made_for = {"exp": "poisson", "sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}
     for name in ACTIVATIONS:
-        assert natural_loss(name) == special.get(name, "squared-error")
+        assert natural_loss(name) == made_for.get(name, "squared-error")
         assert loss_named(natural_loss(name)).link in (None, name)
 
 
@@ -101,16 +102,41 @@ def test_smoothed_targets(xp: ModuleType) -> None:
     np.testing.assert_allclose(to_host(smoothed(t, loss_named("binary-focal"), 0.1))[0], [0.95, 0.05, 0.05, 0.05])
 
 
+def test_poisson_keeps_the_digits_of_large_counts_in_float32(xp: ModuleType) -> None:
+    generator = np.random.default_rng(5)
+    t = generator.poisson(1e5, (200, 1)).astype("float32")
+    y = (t + generator.normal(scale=300, size=t.shape)).astype("float32")
+    exact = special.kl_div(t.astype(np.float64), y.astype(np.float64))[:, 0]  # t log(t / y) - t + y
+    losses, _ = evaluate(xp, "poisson", y, t)
+    assert 0.2 < exact.mean() < 1  # of terms of 1e5 and 1e6
+    np.testing.assert_allclose(losses, exact, rtol=0, atol=1e-4)  # terms of 300, rounded
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_poisson_of_counts_that_were_thought_impossible(xp: ModuleType, dtype: str) -> None:
+    most = -np.log(np.finfo(dtype).tiny)
+    y, t = np.array([[0], [0], [np.inf], [np.inf], [1e-30]], dtype), np.array([[0], [500], [0], [500], [0]], dtype)
+    losses, error = evaluate(xp, "poisson", y, t)
+    np.testing.assert_allclose(losses, [0, 500 * (most - 1), np.inf, np.inf, 1e-30], rtol=1e-6)
+    np.testing.assert_array_equal(error, y - t)
+
+
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
 def test_smoothing_that_cannot_be(smoothing: float) -> None:
     with pytest.raises(ValueError, match="0 or more and below 1"):
         check_smoothing("cross-entropy", smoothing)
 
 
+@pytest.mark.parametrize("loss", ["poisson", "squared-error"])
+def test_numbers_have_nothing_to_smooth(loss: str) -> None:
+    with pytest.raises(ValueError, match=f"goes with losses of probabilities, such as cross-entropy, not with {loss}"):
+        check_smoothing(loss, 0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mse", r"unknown loss 'mse': choose from absolute-error, .*focal\[:2\], huber\[:1\], squared-error"),
+        ("mse", r"unknown loss 'mse': choose from absolute-error, .*focal\[:2\], huber\[:1\], .*squared-error"),
         ("cross-entropy:1", "the loss cross-entropy takes no number"),
         ("huber:wide", "'wide' is not a number; write delta as in huber:1"),
         ("huber:0", "delta must be a positive number"),

@@ -74,10 +74,11 @@ def test_gradient_is_the_numeric_one(device: str, depth: int, hidden: str, outpu
         numeric[i] = (losses[0] - losses[1]) / (2 * h)
 
     assert np.abs(numeric).max() > 1e-3
-    # central differences in float64: truncation h^2 and rounding 1e-16 / h, times losses of up to 10
-    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-8)
     net.parameters[...] = net.xp.asarray(start)
-    assert step.totals()[0] / 5 == pytest.approx(total_loss(net, x, t), rel=1e-12)
+    total = total_loss(net, x, t)
+    # central differences in float64: truncation h^2 and rounding 1e-16 / h, times losses of 10, or millions behind exp
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9 * max(10, total))
+    assert step.totals()[0] / 5 == pytest.approx(total, rel=1e-12)
 
 
 def test_layers_are_views_of_one_vector_weights_first(device: str) -> None:
@@ -149,12 +150,15 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
         ({"sizes": [64, 10**30]}, "more than any memory holds"),
         ({"sizes": [5, 4, 3], "hidden": ["relu", "relu"]}, "1 hidden layers but 2"),
         ({"sizes": [5, 4, 3], "hidden": "softmax"}, "unknown hidden activation 'softmax': choose from elu"),
+        ({"sizes": [5, 4, 3], "hidden": "exp"}, "unknown hidden activation 'exp': choose from elu"),
         ({"sizes": [5, 3], "output": "sofmax"}, "unknown output activation"),
         ({"sizes": [5, 3], "loss": "mse"}, "unknown loss"),
         ({"sizes": [5, 3], "dtype": "float16"}, "unknown dtype"),
         ({"sizes": [5, 3], "initializer": "xavier"}, "unknown initializer"),
         ({"sizes": [5, 3], "loss": "binary-cross-entropy"}, "goes with sigmoid outputs only"),
         ({"sizes": [5, 3], "output": "sigmoid", "loss": "cross-entropy"}, "goes with softmax outputs only"),
+        ({"sizes": [5, 3], "loss": "poisson"}, "goes with exp outputs only; set output to exp, or loss to cross-en"),
+        ({"sizes": [5, 3], "output": "exp", "target_range": (-1, 1)}, r"targets are 0 or more; leave target_range"),
         ({"sizes": [5, 3], "target_range": (0.01, 0.99)}, r"leave target_range at \(0, 1\)"),
         ({"sizes": [5, 3], "output": "tanh", "target_range": (1, -1)}, "lower first"),
         ({"sizes": [5, 3], "output": "sigmoid", "target_range": (-1, 1)}, "probabilities"),
@@ -226,6 +230,11 @@ def test_inputs_that_do_not_fit(device: str, inputs: NDArray[Any], message: str)
         ({"output": "sigmoid"}, np.array([[0.5, 1.1, 0]]), "must lie in 0-1"),
         ({}, np.array([[0, 1, 0], [0, np.nan, 0]]), "the targets of row 1, counted from 0, hold nan"),
         ({"output": "identity"}, np.array([[0, 1, 1e39]]), "a number too large for float32"),
+        (
+            {"output": "exp"},
+            np.array([[0, 1e9, 0.5], [2, 1, -2.5], [-3, 0, 0]]),
+            "with poisson targets must be 0 or more, but row 1, counted from 0, has -2.5: correct it, or choose",
+        ),
     ],
 )
 def test_targets_that_do_not_fit(device: str, net: dict[str, Any], targets: NDArray[Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The same run as scikit-learn's MLPClassifier: same weights, batches, L2 and optimizer give the same loss curve."""
+"""The same run as scikit-learn's MLP: same weights, batches, L2 and optimizer give the same loss curve."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from xpnn import MLP, Regularization, load, optimizers, to_host, train
 
 ROWS, BATCH, EPOCHS, ALPHA = 320, 32, 10, 0.5
-SIZES = [64, 40, 30, 10]
+INNER = [64, 40, 30]
 SETTINGS: dict[str, tuple[dict[str, Any], optimizers.Optimizer]] = {
     "nesterov": (
         {"solver": "sgd", "learning_rate_init": 0.05, "momentum": 0.9, "nesterovs_momentum": True},
@@ -35,13 +35,15 @@ def penalty(net: MLP) -> float:
 
 
 def loss_curve_of_scikit_learn(
-    net: MLP, x: NDArray[Any], labels: NDArray[Any], settings: dict[str, Any]
+    net: MLP, x: NDArray[Any], targets: NDArray[Any], settings: dict[str, Any]
 ) -> list[float]:
-    theirs = MLPClassifier(SIZES[1:-1], alpha=ALPHA, batch_size=BATCH, shuffle=False, max_iter=1, tol=0, **settings)
+    theirs = MLPClassifier() if net.output == "softmax" else MLPRegressor(loss="poisson")
+    theirs.set_params(hidden_layer_sizes=INNER[1:], alpha=ALPHA, batch_size=BATCH, shuffle=False, max_iter=1, tol=0)
+    theirs.set_params(**settings)
     theirs.n_iter_no_change = 10 * EPOCHS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        theirs.set_params(warm_start=True, learning_rate_init=1e-300).fit(x, labels)  # makes the arrays
+        theirs.set_params(warm_start=True, learning_rate_init=1e-300).fit(x, targets)  # makes the arrays
         for array, layer in zip(theirs.coefs_, net.layers, strict=True):
             array[...] = to_host(layer.W).T
         for array, layer in zip(theirs.intercepts_, net.layers, strict=True):
@@ -49,23 +51,28 @@ def loss_curve_of_scikit_learn(
         theirs.set_params(max_iter=EPOCHS, **settings)
         del theirs._optimizer
         theirs.t_, theirs.loss_curve_ = 0, []
-        theirs.fit(x, labels)
+        theirs.fit(x, targets)
     return list(theirs.loss_curve_)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_loss_curve_is_that_of_scikit_learn(monkeypatch: pytest.MonkeyPatch, device: str, name: str) -> None:
+@pytest.mark.parametrize("output", ["softmax", "exp"])
+def test_loss_curve_is_that_of_scikit_learn(
+    monkeypatch: pytest.MonkeyPatch, device: str, output: str, name: str
+) -> None:
     monkeypatch.setattr("xpnn.fast.captured.UPDATES", 1)  # so that each update's penalty is seen
     settings, optimizer = SETTINGS[name]
     rows = load("digits", limit=ROWS).train
-    x, labels = rows.inputs / 255, np.asarray(rows.targets)
-    net = MLP(SIZES, dtype="float64", seed=7, device=device)
-    expected = loss_curve_of_scikit_learn(net, x, labels, settings)
+    x, targets = rows.inputs / 255, np.asarray(rows.targets)
+    if output == "exp":
+        targets = np.random.default_rng(8).poisson(targets / 10)  # small counts, to suit the rates
+    net = MLP([*INNER, 10 if output == "softmax" else 1], output=output, dtype="float64", seed=7, device=device)
+    expected = loss_curve_of_scikit_learn(net, x, targets, settings)
 
     penalties = [penalty(net)]  # before each update
     epochs = train(
         net,
-        (x, labels),
+        (x, targets),
         epochs=EPOCHS,
         batch_size=BATCH,
         optimizer=optimizer,

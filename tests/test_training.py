@@ -132,6 +132,16 @@ def test_divergence_is_said_not_trained_through(device: str, output: str) -> Non
     np.testing.assert_array_equal(to_host(net.parameters), before)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("loss", ["poisson", "squared-error"])
+def test_a_count_that_overflows_is_divergence(device: str, loss: str, fast: bool) -> None:
+    """After the first update exp is infinite; nothing may cut it off, or the run would seem sound."""
+    net = MLP([4, 1], output="exp", loss=loss, device=device, seed=1)
+    rows = X[:1].repeat(50, axis=0), np.full((50, 1), 1e6)
+    with pytest.raises(DivergenceError, match="diverged in epoch 1, step 2 of 50: the loss is no longer a finite"):
+        net.train(*rows, epochs=3, batch_size=1, optimizer=optimizers.sgd(1.0), fast=fast)
+
+
 def test_a_run_that_diverges_stops_in_the_middle_of_its_epoch(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setattr("xpnn.epochs.SECONDS_BETWEEN_LOOKS", 0.0)
     steps: list[int] = []

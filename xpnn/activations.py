@@ -25,7 +25,7 @@ from functools import cache
 from typing import NamedTuple
 
 from xpnn import gates
-from xpnn.backend import Array, xp_of
+from xpnn.backend import Array, exponential, xp_of
 from xpnn.names import made
 
 
@@ -92,6 +92,18 @@ def tanh() -> Activation:
         xp.multiply(y, y, out=y)
         xp.subtract(1, y, out=y)
         xp.multiply(error, y, out=error)
+
+    return Activation(apply, backpropagate)
+
+
+def exp() -> Activation:
+    """f' = y. A z that is too large gives inf: a run that gets there is seen to diverge."""
+
+    def apply(z: Array, saved: Array, column: Array) -> None:
+        exponential(z)
+
+    def backpropagate(error: Array, y: Array, column: Array) -> None:
+        xp_of(error, y).multiply(error, y, out=error)
 
     return Activation(apply, backpropagate)
 
@@ -211,7 +223,8 @@ HIDDEN_ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "softplus": softplus,
     "tanh": tanh,
 }
-ACTIVATIONS = HIDDEN_ACTIVATIONS | {"softmax": softmax}  # softmax: at the output only
+# At the output only: softmax needs the whole row, and exp of exp overflows float32 from z = 4.5 on.
+ACTIVATIONS = HIDDEN_ACTIVATIONS | {"exp": exp, "softmax": softmax}
 
 
 @cache

@@ -255,6 +255,12 @@ def all_finite(rows: Array) -> bool:
     return bool(xp.isfinite(rows).all())
 
 
+def exponential(z: Array) -> None:
+    """z becomes e^z, in place. What is too large becomes infinite, in silence."""
+    with numpy.errstate(over="ignore"):  # CuPy never warns
+        xp_of(z).exp(z, out=z)
+
+
 def matmul(a: Array, b: Array, out: Array) -> None:
     """out = a @ b, for 2-D arrays. Shapes (n, k), (k, m), (n, m)."""
     xp = xp_of(a, b, out)

@@ -42,6 +42,7 @@ def from_torch(
                 "2.weight", may be in any order, such as that of a safetensors file: their numbers count.
     hidden, output: as in `MLP`, since a state dict doesn't say. A model that was trained with CrossEntropyLoss ends in
                 a Linear layer: with the output softmax, `query` gives its probabilities, with identity what it does.
+                Likewise one trained with PoissonNLLLoss, unless log_input=False: with the output exp, its counts.
     settings:   of `MLP`: scaling, standardization, labels, device, dtype and so on. Without a dtype the net has the
                 weights': float64, or else float32, which holds every bfloat16 and float16 exactly.
 
@@ -91,7 +92,7 @@ def from_sklearn(mlp: Any, **settings: Any) -> MLP:
 
     settings: of `MLP`, as in `from_torch`; columns=mlp.feature_names_in_ names the inputs if it was fitted on a table.
 
-    Raises ValueError for what is not fitted and for the activation exp (of the loss poisson), which xpnn lacks.
+    Raises ValueError for what is not fitted.
     """
     if not hasattr(mlp, "coefs_"):
         raise ValueError(
@@ -113,6 +114,7 @@ def from_sklearn(mlp: Any, **settings: Any) -> MLP:
 
 
 _SKLEARN_ACTIVATIONS = {
+    "exp": "exp",
     "identity": "identity",
     "logistic": "sigmoid",
     "relu": "relu",
@@ -174,6 +176,7 @@ _NOTHING_IN_QUERIES = {"InputLayer", "Dropout", "AlphaDropout", "GaussianDropout
 _KERAS_ACTIVATION_LAYERS = {"Activation", "ReLU", "LeakyReLU", "ELU", "Softmax"}
 _KERAS_FUNCTIONS = {
     "elu": "elu",
+    "exponential": "exp",
     "gelu": "gelu",
     "leaky_relu": "leaky-relu:0.2",  # Keras's own default
     "linear": "identity",

@@ -29,6 +29,11 @@ class Loss(NamedTuple):
     link: str | None
     is_difference: bool = False
 
+    @property
+    def takes_probabilities(self) -> bool:
+        """Whether its targets, as its outputs, lie from 0 to 1."""
+        return self.link in ("sigmoid", "softmax")
+
 
 def squared_error() -> Loss:
     """L = 1/2 sum (y - t)^2."""
@@ -173,6 +178,32 @@ def binary_focal(gamma: float = 2.0) -> Loss:
     return Loss(evaluate, link="sigmoid")
 
 
+def poisson() -> Loss:
+    """L = sum y - t + t log(t / y), half the deviance of a Poisson distribution, y from exp. dL/dz = y - t.
+
+    t log(t / y) is worked out as t log1p(-(y - t) / y): where y is near t the terms cancel, and the logarithms of large
+    counts would leave float32 no digits.
+    """
+
+    def evaluate(y: Array, t: Array, error: Array, scratch: Array, row_losses: Array) -> None:
+        xp, (r, least, _) = xp_of(y, t), scratch
+        limits = xp.finfo(y.dtype)
+        xp.subtract(y, t, out=error)
+        xp.maximum(t, 1, out=least)
+        xp.multiply(least, limits.tiny, out=least)
+        xp.maximum(y, least, out=r)  # a y of 0 counts as the smallest normal number, or t times that
+        xp.minimum(r, limits.max, out=r)  # of an infinite y, which the error hands on, inf / inf would be no number
+        xp.divide(error, r, out=r)
+        xp.minimum(r, 1 - limits.epsneg, out=r)  # of t = 0 the logarithm counts for nothing, if it is finite
+        xp.negative(r, out=r)
+        xp.log1p(r, out=r)
+        xp.multiply(r, t, out=r)
+        xp.add(r, error, out=r)
+        xp.sum(r, axis=1, keepdims=True, out=row_losses)
+
+    return Loss(evaluate, link="exp", is_difference=True)
+
+
 def _check_gamma(name: str, gamma: float) -> None:
     if not 0 <= gamma < math.inf:
         raise ValueError(f"{name}'s gamma must be 0 or more, not {gamma}")
@@ -203,6 +234,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "cross-entropy": cross_entropy,
     "focal": focal,
     "huber": huber,
+    "poisson": poisson,
     "squared-error": squared_error,
 }
 
@@ -214,13 +246,14 @@ def loss_named(text: str) -> Loss:
 
 
 def natural_loss(output: str) -> str:
-    """The loss that an output activation is made for: the cross-entropy that it links to, else the squared error."""
-    return {"sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}.get(output, "squared-error")
+    """The loss that an output activation is made for: the likelihood that it links to, else the squared error."""
+    made_for = {"exp": "poisson", "sigmoid": "binary-cross-entropy", "softmax": "cross-entropy"}
+    return made_for.get(output, "squared-error")
 
 
 def check_loss(loss: str, output: str, target_range: tuple[float, float]) -> None:
     """Raise ValueError if these can't go together."""
-    link = loss_named(loss).link
+    link, takes_probabilities = loss_named(loss).link, loss_named(loss).takes_probabilities
     if link not in (None, output):
         raise ValueError(
             f"the loss {loss} goes with {link} outputs only; set output to {link}, or loss to {natural_loss(output)}"
@@ -228,15 +261,17 @@ def check_loss(loss: str, output: str, target_range: tuple[float, float]) -> Non
     low, high = target_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"target_range must be two finite numbers, the lower first, not {target_range}")
-    if (link and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
+    if (takes_probabilities and (low < 0 or high > 1)) or (link == "softmax" and target_range != (0.0, 1.0)):
         raise ValueError(f"with {loss} targets are probabilities; leave target_range at (0, 1)")
+    if link == "exp" and low < 0:
+        raise ValueError(f"with {loss} targets are 0 or more; leave target_range at (0, 1)")
 
 
 def check_smoothing(loss: str, label_smoothing: float) -> None:
     """Raise ValueError if targets can't be smoothed so."""
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be 0 or more and below 1, not {label_smoothing}")
-    if label_smoothing and not loss_named(loss).link:
+    if label_smoothing and not loss_named(loss).takes_probabilities:
         raise ValueError(f"label_smoothing goes with losses of probabilities, such as cross-entropy, not with {loss}")
 
 
@@ -250,10 +285,20 @@ def smoothed(targets: Array, loss: Loss, label_smoothing: float) -> Array:
     return targets * (1 - label_smoothing) + label_smoothing / (targets.shape[1] if loss.link == "softmax" else 2)
 
 
-def check_probabilities(targets: Array, loss: str) -> None:
-    """Raise DataError if the loss takes probabilities, and the targets (n, n_out) are none."""
-    link = loss_named(loss).link
-    if link and targets.size and not (0 <= float(targets.min()) and float(targets.max()) <= 1):
+def check_targets(targets: Array, loss: str) -> None:
+    """Raise DataError unless the targets (n, n_out) are what the loss takes: probabilities, or 0 and more."""
+    link, takes_probabilities = loss_named(loss).link, loss_named(loss).takes_probabilities
+    if not link or not targets.size:
+        return
+    least = float(targets.min())
+    if takes_probabilities and not (least >= 0 and float(targets.max()) <= 1):
         raise DataError(f"with {loss} targets are probabilities and must lie in 0-1")
+    if least < 0:
+        row = int((targets.min(axis=1) < 0).argmax())
+        value = float(targets[row].min())
+        raise DataError(
+            f"with {loss} targets must be 0 or more, but row {row}, counted from 0, has {value:g}: correct it, or "
+            "choose another loss"
+        )
     if link == "softmax" and not bool((abs(targets.sum(axis=1) - 1) < 1e-3).all()):
         raise DataError(f"with {loss} the targets of a row are probabilities and must sum to 1")

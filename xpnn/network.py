@@ -23,7 +23,7 @@ from xpnn.backend import (
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
-from xpnn.losses import Loss, check_loss, check_probabilities, loss_named, natural_loss
+from xpnn.losses import Loss, check_loss, check_targets, loss_named, natural_loss
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 from xpnn.stored import StoredRows, named_rows, part_of
 
@@ -50,7 +50,7 @@ class MLP:
     sizes:        units of each layer from the inputs to the outputs, such as [784, 200, 10].
     hidden:       activation of the hidden layers, such as "relu" or "elu:0.5" (docs/activations.md); one, or one a
                   layer.
-    output:       activation of the output layer: softmax or any of the others.
+    output:       activation of the output layer: softmax, exp or any of the hidden ones.
     loss:         such as "cross-entropy" or "huber:0.5" (docs/losses.md); None: the one made for `output`.
     bias:         whether layers have biases.
     initializer:  see `xpnn.initializers`; None: the usual one for each layer's activation.
@@ -326,7 +326,7 @@ class MLP:
         targets = self._here(targets)
         if not is_labels:
             targets = _finite(as_floats(targets, self.dtype), "targets")
-            check_probabilities(targets, self.loss)
+            check_targets(targets, self.loss)
             return targets
         low, high = (int(targets.min()), int(targets.max())) if targets.size else (0, 0)
         if low < 0 or high >= n_out:

@@ -272,6 +272,7 @@ def _mish(graph: _Graph, z: str) -> str:
 
 _ACTIVATIONS: dict[str, Callable[..., _Builder]] = {
     "elu": _elu,
+    "exp": _operator("Exp"),
     "gelu": lambda: _gelu,
     "gelu-tanh": lambda: _gelu_tanh,
     "identity": lambda: lambda graph, z: z,

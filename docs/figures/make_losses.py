@@ -14,6 +14,7 @@ from style import COLOURS, GREY, save
 from xpnn.losses import SCRATCH, loss_named
 
 REGRESSION = ["squared-error", "absolute-error", "huber", "huber:0.3"]
+COUNTS = [0, 1, 3, 10]  # targets
 PROBABILITIES = ["binary-cross-entropy", "binary-focal:1", "binary-focal", "binary-focal:5"]
 
 
@@ -33,11 +34,15 @@ def draw(axes: Any, names: list[str], x: Any, y: Any, t: float) -> None:
 
 
 def main() -> None:
-    figure, axes = plt.subplots(2, 2, figsize=(9.6, 6.6), layout="constrained")
+    figure, axes = plt.subplots(3, 2, figsize=(9.6, 9.6), layout="constrained")
     r = np.linspace(-3, 3, 401)[:, None]
     draw(axes[0], REGRESSION, r, r, 0.0)
     z = np.linspace(-5, 5, 401)[:, None]
     draw(axes[1], PROBABILITIES, z, 1 / (1 + np.exp(-z)), 1.0)
+    y = np.exp(z)
+    for t, colour in zip(COUNTS, COLOURS, strict=True):
+        for axis, curve in zip(axes[2], curves("poisson", y, t), strict=True):
+            axis.plot(z, curve, color=colour, label=f"t = {t}")
     for axis in axes.flat:
         axis.axhline(0, color=GREY, linewidth=0.8)
         axis.axvline(0, color=GREY, linewidth=0.8)
@@ -45,6 +50,9 @@ def main() -> None:
     axes[0, 1].set(title="numbers: dL/dy", xlabel="y - t", ylim=(-2, 2))
     axes[1, 0].set(title="probabilities, t = 1: the loss", xlabel="z, with y = sigmoid(z)", ylim=(-0.1, 4))
     axes[1, 1].set(title="probabilities, t = 1: dL/dz", xlabel="z, with y = sigmoid(z)", ylim=(-1.6, 0.15))
+    axes[2, 0].set(title="counts: the loss poisson", xlabel="z, with y = exp(z)", ylim=(-0.5, 20))
+    axes[2, 1].set(title="counts: dL/dz", xlabel="z, with y = exp(z)", ylim=(-11, 20))
+    axes[2, 1].legend(frameon=False, loc="upper left")
     axes[0, 1].legend(frameon=False, loc="lower right")
     axes[1, 0].legend(frameon=False)
     save(figure, __file__)

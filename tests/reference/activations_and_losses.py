@@ -20,6 +20,7 @@ from torch.nn import functional
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "elu": functional.elu,
     "elu:0.5": lambda z: functional.elu(z, 0.5),
+    "exp": torch.exp,
     "gelu": functional.gelu,
     "gelu-tanh": lambda z: functional.gelu(z, approximate="tanh"),
     "identity": lambda z: z * 1,
@@ -50,6 +51,11 @@ def cross_entropy(z: Any, t: Any) -> Any:
     return functional.cross_entropy(z, t, reduction="none")[:, None]
 
 
+def poisson(z: Any, t: Any) -> Any:
+    """PyTorch leaves out t log t - t, which no weight has a part in."""
+    return functional.poisson_nll_loss(z, t, log_input=True, reduction="none") + torch.xlogy(t, t) - t
+
+
 LOSSES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {  # name: output, and losses from z and t
     "absolute-error": ("identity", lambda z, t: functional.l1_loss(z, t, reduction="none")),
     "binary-cross-entropy": (
@@ -63,6 +69,7 @@ LOSSES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {  # name: output, an
     "focal:0.5": ("softmax", lambda z, t: focal(z, t, 0.5)),
     "huber": ("tanh", lambda z, t: functional.huber_loss(torch.tanh(z), t, reduction="none")),
     "huber:0.3": ("identity", lambda z, t: functional.huber_loss(z, t, reduction="none", delta=0.3)),
+    "poisson": ("exp", poisson),
     "squared-error": ("gelu", lambda z, t: functional.mse_loss(functional.gelu(z), t, reduction="none") / 2),
 }
 
