@@ -47,6 +47,11 @@ SETS: dict[str, tuple[str, NDArray[Any], NDArray[Any]]] = {
     "number": ("MLPRegressor", SERIES[0], SERIES[1] / 100),
     "numbers": ("MLPRegressor", SEVERAL[0], SEVERAL[1] / 100),
 }
+GENERATOR = np.random.default_rng(4)
+COUNTS = {  # learnt with the loss poisson
+    name: ("MLPRegressor", SEVERAL[0], GENERATOR.poisson(np.exp(SEVERAL[1][:, columns] / 300)))
+    for name, columns in (("count", 0), ("counts", slice(None)))
+}
 OURS: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 ALL = pytest.mark.parametrize("name", SETS)
 QUICK: dict[str, Any] = {"max_iter": 5, "random_state": 0, "hidden_layer_sizes": (7, 5)}
@@ -67,7 +72,11 @@ def bits(model: Any) -> bytes:
         MLPClassifier(solver="lbfgs", max_iter=50),
         MLPRegressor(hidden_layer_sizes=20, learning_rate_init=0.02, max_iter=40),
         MLPRegressor(solver="sgd", hidden_layer_sizes=10, learning_rate_init=0.05, max_iter=40, loss="huber"),
-    ]
+        MLPRegressor(hidden_layer_sizes=20, learning_rate_init=0.01, max_iter=60, loss="poisson"),
+    ],
+    expected_failed_checks=lambda estimator: (
+        {"check_regressor_multioutput": "its targets are negative"} if estimator.loss == "poisson" else {}
+    ),
 )
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
@@ -98,11 +107,13 @@ RUNS: dict[str, dict[str, Any]] = {
 
 # Not lbfgs for several numbers: scikit-learn's loss is their mean there, and its gradient that of their sum.
 @pytest.mark.parametrize(
-    ("run", "name"), [pair for pair in itertools.product(RUNS, SETS) if (pair[0][:5], pair[1]) != ("lbfgs", "numbers")]
+    ("run", "name"),
+    [pair for pair in itertools.product(RUNS, SETS | COUNTS) if (pair[0][:5], pair[1]) != ("lbfgs", "numbers")],
 )
 def test_a_run_is_scikit_learns_but_for_rounding(run: str, name: str) -> None:
-    kind, x, y = SETS[name]
+    kind, x, y = (SETS | COUNTS)[name]
     settings = {"alpha": 0.5, "batch_size": len(x), "max_iter": 30, "random_state": 3} | RUNS[run]
+    settings |= {"loss": "poisson"} if name in COUNTS else {}
     weights = None if run in ("in batches", "early stopping") else np.random.default_rng(0).integers(1, 4, len(x))
     expected = getattr(theirs, kind)(**settings).fit(x, y, sample_weight=weights)
     found = OURS[kind](**settings).fit(x, y, sample_weight=weights)
@@ -383,6 +394,37 @@ def test_devices_agree(device: str, name: str) -> None:
     np.testing.assert_allclose(found, answers(OURS[kind](**settings).fit(x, y), x), rtol=1e-7, atol=1e-9)
     more = model.set_params(early_stopping=False).partial_fit(sparse.csr_array(x), y)
     assert more.loss_ < np.inf
+
+
+def test_counts_are_answered_in_their_own_units_and_what_is_none_is_named(tmp_path: Path) -> None:
+    _, x, y = COUNTS["counts"]
+    settings = QUICK | {"loss": "poisson", "early_stopping": True}
+    model = MLPRegressor(**settings).fit(x, y)
+    assert (model.net_.output, model.net_.loss, model.out_activation_) == ("exp", "poisson", "exp")
+    assert (model.predict(x) > 0).all()
+    model.save(tmp_path / "counts.safetensors")
+    again = MLPRegressor.load(tmp_path / "counts.safetensors")
+    assert (again.predict(x) == model.predict(x)).all()
+    assert again.out_activation_ == "exp"
+
+    wrong = y.astype(float)
+    wrong[140, 2] = -0.5  # where early stopping may set it aside
+    message = "with poisson targets must be 0 or more, but row 140, counted from 0, has -0.5"
+    for learn in (model.fit, model.set_params(early_stopping=False).partial_fit):
+        with pytest.raises(ValueError, match=message):
+            learn(x, wrong)
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**settings, validation_data=(x, wrong)).fit(x, y)
+    assert MLPRegressor(**QUICK).fit(x, wrong).n_iter_ == 5
+
+
+def test_counts_of_a_run_that_diverges() -> None:
+    _, x, y = COUNTS["count"]
+    settings: dict[str, Any] = {"solver": "sgd", "learning_rate_init": 1e3, "loss": "poisson", "random_state": 0}
+    with pytest.raises(ValueError, match="non-finite parameter weights.*training diverged in epoch 2"):
+        MLPRegressor(**settings).fit(x, y)
+    with pytest.warns(ConvergenceWarning, match="training diverged in epoch"):
+        MLPRegressor(**settings, early_stopping=True).fit(x, y)
 
 
 @pytest.mark.parametrize("given", [np.float32, np.float64, np.int64])

@@ -42,7 +42,7 @@ from xpnn.epochs import Epoch
 from xpnn.errors import ModelFileError
 from xpnn.errors import Path as PathLike
 from xpnn.learner import Learner, Rows
-from xpnn.losses import natural_loss
+from xpnn.losses import check_targets, natural_loss
 from xpnn.network import MLP
 from xpnn.plain import from_plain, to_plain
 from xpnn.regularization import MOST_DROPOUT
@@ -513,7 +513,8 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
     """Numbers, one a row or several, by a multilayer perceptron: scikit-learn's MLPRegressor on `xpnn.MLP`.
 
     loss: squared_error, which is half of it as in scikit-learn, absolute_error, huber:0.5 or another one of
-          docs/losses.md. `loss_` is its mean over rows and outputs.
+          docs/losses.md. `loss_` is its mean over rows and outputs. poisson is for counts, y of 0 or more, through the
+          output activation exp; as in scikit-learn, `loss_` is then the sum over the outputs.
 
     The other parameters and the attributes are those of `MLPClassifier`, but for class_weight and classes_; the score
     of rows held out is R2.
@@ -602,15 +603,17 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
     def _targets(self, y: Any, reset: bool, learn: bool) -> NDArray[Any]:
         """(n, n_outputs)."""
         columns: NDArray[Any] = y[:, None] if y.ndim == 1 else y
+        if self.loss == "poisson":
+            check_targets(columns, self.loss)  # now, while rows have the numbers that the user gave them
         return columns
 
     def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
         """How many outputs there are, their activation, and the loss."""
-        return targets.shape[1], "identity", self.loss.replace("_", "-")
+        return targets.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss.replace("_", "-")
 
     def _loss_of(self, epoch: Epoch) -> float:
-        """The mean over the outputs, as scikit-learn's; xpnn's is the sum."""
-        return epoch.loss / int(self.n_outputs_)
+        """The mean over the outputs, as scikit-learn's but for poisson; xpnn's is the sum."""
+        return epoch.loss if self.loss == "poisson" else epoch.loss / int(self.n_outputs_)
 
     def _agreement(self, outputs: NDArray[Any], rows: Rows) -> float:
         """R2, its mean over the outputs."""
@@ -619,4 +622,5 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
