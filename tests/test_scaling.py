@@ -78,6 +78,15 @@ def test_folded_targets_are_the_outputs_in_their_own_units(device: str, dtype: s
     assert evaluate(net, (X, expected)).r2 == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-14)])  # of sums z of size 10
+def test_behind_exp_a_factor_is_folded_in(device: str, dtype: str, tolerance: float) -> None:
+    net, _ = pair(dtype, device, output="exp")
+    net.parameters[...] = net.xp.asarray(np.random.default_rng(5).normal(size=net.parameters.shape))
+    before = to_host(net.query(X)).astype("float64")
+    fold_target_scaling(net, [0, 0], [5e4, 1e-5])
+    np.testing.assert_allclose(to_host(net.query(X)), before * [5e4, 1e-5], rtol=tolerance)
+
+
 def test_a_net_without_biases_takes_deviations_alone(device: str) -> None:
     net = MLP([3, 2], output="identity", bias=False, device=device, dtype="float64")
     before = to_host(net.query(X))
@@ -90,7 +99,9 @@ def test_a_net_without_biases_takes_deviations_alone(device: str) -> None:
 @pytest.mark.parametrize(
     ("options", "means", "deviations", "message"),
     [
-        ({"output": "tanh"}, [0, 0], [1, 1], "output identity, not tanh"),
+        ({"output": "tanh"}, [0, 0], [1, 1], "output identity or exp, not tanh"),
+        ({"output": "exp"}, [0, 1], [1, 1], "behind exp targets can be divided only: their means must be 0"),
+        ({"output": "exp", "bias": False}, [0, 0], [1, 2], "no biases, which would take in the targets' means"),
         ({}, [0], [1], "must be 2 numbers each, not 1 and 1"),
         ({}, [0, 0], [1, 0], "deviations above 0"),
         ({}, [0, float("inf")], [1, 1], "finite numbers"),

@@ -2,7 +2,8 @@
 
 A net learns best from numbers of about -1 to 1. Pixels are scaled, x = pixel * factor + offset; columns of a table are
 standardised, x = (value - mean) / deviation. Targets are standardised for the training alone, outside of the net:
-`fold_target_scaling` then puts it into the last layer, so that the outputs are in the targets' own units.
+`fold_target_scaling` then puts it into the last layer, so that the outputs are in the targets' own units. Behind exp
+they are only divided: exp(z) d is exp(z + log d), and counts about 1 are what such a net starts with.
 """
 
 from __future__ import annotations
@@ -66,9 +67,11 @@ def standardized(values: Array, standardization: Standardization) -> Array:
 def check_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[float]) -> Standardization:
     """The two as floats. Raises ValueError where `fold_target_scaling` could not be done to the net."""
     scaling = checked_standardization(means, deviations, net.sizes[-1])
-    if net.output != "identity":
-        raise ValueError(f"standardised targets need a net with the output identity, not {net.output}")
-    if not net.bias and any(scaling.means):
+    if net.output not in ("identity", "exp"):
+        raise ValueError(f"standardised targets need a net with the output identity or exp, not {net.output}")
+    if net.output == "exp" and any(scaling.means):
+        raise ValueError("behind exp targets can be divided only: their means must be 0")
+    if not net.bias and (any(scaling.means) or net.output == "exp"):
         raise ValueError(
             "this net has no biases, which would take in the targets' means: give it biases, or take another recipe"
         )
@@ -85,11 +88,15 @@ def fold_target_scaling(net: MLP, means: Iterable[float], deviations: Iterable[f
     """Make a net that learnt (target - mean) / deviation answer in the targets' own units, for good.
 
     means, deviations: one each an output. The last layer takes them in: W becomes W * deviation, and b becomes
-    b * deviation + mean, each computed in float64 and rounded once.
+    b * deviation + mean, each computed in float64 and rounded once. With the output exp the means must be 0, and
+    b becomes b + log(deviation).
     Raises ValueError, the net being as it was, for numbers that can't be (see `Standardization`) or that don't fit
-    into the net's dtype, for another output than identity, and for means other than 0 in a net without biases.
+    into the net's dtype, for another output than identity and exp, and in a net without biases for what they would
+    take in.
     """
     scaling = check_target_scaling(net, means, deviations)
+    if net.output == "exp":
+        scaling = Standardization(tuple(map(math.log, scaling.deviations)), (1.0,) * net.sizes[-1])
     W, b = net.layers[-1]
     with net.device.active():
         means_there, deviations_there = (net.xp.asarray(numbers, dtype="float64") for numbers in scaling)

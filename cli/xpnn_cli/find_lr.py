@@ -18,7 +18,16 @@ from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
 from xpnn_cli.progress import say_what_stays
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
-from xpnn_cli.tables import chosen_recipe, network_options, prediction_options, scaled, suited, target_scaling
+from xpnn_cli.tables import (
+    check_shares,
+    chosen_recipe,
+    network_options,
+    prediction_options,
+    predicts_values,
+    scaled,
+    suited,
+    target_scaling,
+)
 from xpnn_cli.threads import threads_option
 
 RATE = click.FloatRange(min=0, min_open=True)
@@ -80,6 +89,7 @@ def find_lr(
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
     say_what_stays(dataset)
+    check_shares(settings.output, dataset.train, dataset.labels if predicts_values(dataset) else None, data)
     settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))

@@ -81,7 +81,10 @@ OPTIONS = [
         help=f"Of the hidden layers; one, or one for each: {choices(HIDDEN_ACTIVATIONS)}. A number may follow.",
     ),
     _setting(
-        "Network", "--output", metavar="NAME", help="Activation of the output layer: softmax or any of the hidden ones."
+        "Network",
+        "--output",
+        metavar="NAME",
+        help="Activation of the output layer: softmax, exp (for counts) or any of the hidden ones.",
     ),
     _setting(
         "Network",

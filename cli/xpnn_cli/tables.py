@@ -25,7 +25,7 @@ from xpnn_cli.settings import changed_recipe
 
 PARTS = ("train", "validation", "test")
 FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
-LIMITS = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
+LIMITS = {"exp": (0, math.inf), "sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
 SHOWN_ROWS, SHOWN_TARGETS = 5, 6
 FEWEST_UPDATES = 300  # of a net that learns a table's classes: 150 irises make 50 in the default's ten epochs
 
@@ -145,13 +145,16 @@ def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
 
 
 def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | None:
-    """How the targets of a table are standardised for training; None where they are labels or the output has limits.
+    """How the targets of a table are standardised for training, behind exp divided by their means alone.
 
-    Raises ValueError where the net could not take it in.
+    None where they are labels or the output has limits. Raises ValueError where the net could not take it in.
     """
-    if not predicts_values(dataset) or dataset.train.targets is None or net.output != "identity":
+    if not predicts_values(dataset) or dataset.train.targets is None or net.output not in ("identity", "exp"):
         return None
-    return check_target_scaling(net, *xpnn.standardization_of(dataset.train.targets))
+    means, deviations = xpnn.standardization_of(dataset.train.targets)
+    if net.output == "exp":
+        means, deviations = np.zeros_like(means), np.where(means > 0, means, 1.0)
+    return check_target_scaling(net, means, deviations)
 
 
 def scaled(samples: xpnn.Samples | None, scaling: Standardization | None) -> Any:
@@ -176,7 +179,8 @@ def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, .
     wrong = np.argwhere((targets < low) | (targets > high))
     if len(wrong):
         row, target = wrong[0]
-        problem = f"is {targets[row, target]:g}, but with the output {output} targets must lie from {low} to {high}"
+        limits = f"lie from {low} to {high}" if math.isfinite(high) else f"be {low} or more"
+        problem = f"is {targets[row, target]:g}, but with the output {output} targets must {limits}"
         raise wrong_value(path, int(row), labels[target], f"{problem}: correct it, or choose the output identity")
     sums = targets.sum(axis=1)
     unequal = np.flatnonzero(np.abs(sums - 1) >= 1e-3)

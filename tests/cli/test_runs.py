@@ -263,12 +263,13 @@ def test_lbfgs_begins_again(run: Run) -> None:
     assert kept("a") == kept("whole")
 
 
-def test_a_checkpoint_is_a_model_in_the_targets_own_units(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("output", ["identity", "exp"])
+def test_a_checkpoint_is_a_model_in_the_targets_own_units(run: Run, output: str) -> None:
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(60, 2))
     lines = [f"{a},{b},{1000 + 50 * a}" for a, b in rows]
     Path("t.csv").write_text("\n".join(["a,b,price", *lines]))
-    arguments = ["t.csv", "--targets", "price", "--epochs", "40"]
+    arguments = ["t.csv", "--targets", "price", "--epochs", "40", "--output", output]
     run("train", *arguments, "--run", "whole")
     with signalled(60, signal.SIGINT):
         run("train", *arguments, "--run", "a", exit_code=130)

@@ -18,6 +18,7 @@ from sklearn import metrics
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_linnerud
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import PoissonRegressor
 from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -40,6 +41,14 @@ def write_houses(path: str = "houses.csv", rows: int = 200, seed: int = 1) -> No
     area, rooms = generator.normal(100, 20, rows), generator.integers(1, 6, rows)
     price = 5e5 + 4e3 * (area - 100) + 2e4 * (rooms - 3) + generator.normal(0, 1e4, rows)
     write(path, ["area", "price", "rooms", "tax"], area, price, rooms, 1 + np.tanh((area - 100) / 20))
+
+
+def write_counts(path: str = "counts.csv", rows: int = 400, seed: int = 3, mean: float = 500) -> None:
+    """Visitors an hour, which depend on the hour and the rain."""
+    generator = np.random.default_rng(seed)
+    hour, rain = generator.integers(8, 20, rows), generator.exponential(2, rows).round(1)
+    expected = mean * np.exp(0.6 * np.sin((hour - 8) / 12 * np.pi) - 0.15 * rain)
+    write(path, ["hour", "rain", "visitors"], hour, rain, generator.poisson(expected))
 
 
 def write_labels(path: str = "labels.csv", rows: int = 400, seed: int = 2) -> None:
@@ -163,6 +172,33 @@ def test_several_labels_a_row(run: Run) -> None:
     assert "two.csv, line 3, column 4: 'up' is 2, but with the output sigmoid targets must lie from 0 to 1" in refused
 
 
+@pytest.mark.parametrize("mean", [5, 500, 50000])
+def test_counts_of_any_size(run: Run, mean: float) -> None:
+    write_counts(mean=mean)
+    write_counts("test.csv", seed=4, mean=mean)
+    chosen = "--label-column visitors --task regression --loss poisson --output exp --test-data test.csv --epochs 30"
+    found = json.loads(run("train", "counts.csv", *chosen.split(), "--json", "--device", "cpu").stdout)
+    net = xpnn.load_model("model.safetensors")
+    assert (net.output, net.loss, net.labels) == ("exp", "poisson", ("visitors",))
+    test, train = (read_table(name, ("visitors",))[0] for name in ("test.csv", "counts.csv"))
+    assert test.targets is not None
+    assert train.targets is not None
+    said = net.query(test.inputs).astype(float)
+    deviance = metrics.mean_poisson_deviance(test.targets[:, 0], said[:, 0])
+    assert found["test_r2"] == pytest.approx(metrics.r2_score(test.targets, said), abs=1e-5)
+    assert xpnn.evaluate(net, test).loss == pytest.approx(deviance / 2, rel=1e-4)
+    answers = json.loads(run("query", "model.safetensors", "test.csv", "--json", "--device", "cpu").stdout)
+    assert answers[0]["values"]["visitors"] == pytest.approx(said[0, 0], rel=1e-5)
+
+    hour, rain = test.inputs.T  # the best that can be: the means that the counts were drawn with
+    best = mean * np.exp(0.6 * np.sin((hour - 8) / 12 * np.pi) - 0.15 * rain)
+    linear = PoissonRegressor(alpha=0, max_iter=1000).fit(train.inputs, train.targets[:, 0])
+    of_best, of_linear = (
+        metrics.mean_poisson_deviance(test.targets[:, 0], y) for y in (best, linear.predict(test.inputs))
+    )
+    assert deviance < of_best + 0.2 * (of_linear - of_best) + 0.1
+
+
 def test_shares_that_sum_to_1(run: Run) -> None:
     x = np.random.default_rng(4).normal(size=(300, 2))
     shares = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
@@ -213,6 +249,8 @@ def test_as_good_as_scikit_learn_on_real_data(run: Run, name: str) -> None:
         ("houses.csv --targets price --class-weight balanced", "class_weight needs class labels as targets"),
         ("houses.csv --targets price --label-smoothing 0.1", "label_smoothing goes with losses of probabilities"),
         ("houses.csv --targets price --loss cross-entropy", "goes with softmax outputs only"),
+        ("houses.csv --targets rooms --loss poisson", "goes with exp outputs only; set output to exp, or loss to"),
+        ("houses.csv --targets rooms --output exp --label-smoothing 0.1", "goes with losses of probabilities"),
         ("houses.csv --targets price --recipe seed", "no biases, which would take in the targets' means"),
         ("huge.csv --targets y", "target y has the mean 2e+09 and the deviation 0.5: float32 can't hold them apart"),
     ],
@@ -239,6 +277,9 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
         ("labels.csv --targets up --output sigmoid --test-data two.csv", "two.csv, line 3, column 4: 'up' is 2, but"),
         ("labels.csv --targets up --output sigmoid --validation-data two.csv", "two.csv, line 3, column 4: 'up' is 2"),
         ("houses.csv --targets rooms --output tanh", "but with the output tanh targets must lie from -1 to 1"),
+        ("labels.csv --targets c --output exp", "labels.csv, line 2, column 3: 'c' is -3.04131"),
+        ("labels.csv --targets a --output exp --loss squared-error", "with the output exp targets must be 0 or more"),
+        ("houses.csv --targets rooms --output exp --lr 1e30 --optimizer sgd", "training diverged in epoch 1"),
         ("labels.csv --targets up,near --output softmax", "'up' and the other targets of the row sum to "),
         ("houses.csv --targets price --lr 1e30 --epochs 1 --batch-size 999", "training diverged in epoch 1"),
     ],
@@ -256,6 +297,14 @@ def test_bad_data_is_one_line_and_exit_code_1(run: Run, arguments: str, message:
     assert message in line
     assert result.stdout == ""
     assert not Path("model.safetensors").exists()
+
+
+@pytest.mark.parametrize("command", ["cross-validate", "find-lr"])
+def test_what_an_output_can_not_be_is_named_before_rows_are_drawn(run: Run, command: str) -> None:
+    write_labels()
+    text = run(command, "labels.csv", "--targets", "c", "--output", "exp", "--device", "cpu", exit_code=1).stderr
+    assert "labels.csv, line 2, column 3: 'c' is -3.04131" in text
+    assert "but with the output exp targets must be 0 or more: correct it, or choose the output identity" in text
 
 
 def test_test_and_query_refuse_what_does_not_fit(run: Run) -> None:
