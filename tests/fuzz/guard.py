@@ -71,7 +71,7 @@ def check(
     constant: bytes that any file may take.
     """
     lay(path, content)
-    before = _resident("VmRSS", anew=True)
+    before = resident_memory("VmRSS", anew=True)
     if trace:
         tracemalloc.start()
     started = time.process_time()
@@ -85,7 +85,7 @@ def check(
             raise BrokenPromiseError(f"the message is not one short line: {message!r}") from error
     finally:
         seconds = time.process_time() - started
-        peak = tracemalloc.get_traced_memory()[1] if trace else _resident("VmHWM") - before
+        peak = tracemalloc.get_traced_memory()[1] if trace else resident_memory("VmHWM") - before
         if trace:
             tracemalloc.stop()
     if seconds > SECONDS * SLOWER**trace or peak > FACTOR * len(content) + constant:
@@ -97,14 +97,15 @@ def check(
     return not message
 
 
-def _resident(name: str, *, anew: bool = False) -> int:
+def resident_memory(name: str, *, anew: bool = False) -> int:
     """Bytes of memory that the process has (VmRSS), or had at most since it was asked anew (VmHWM); 0 but on Linux."""
-    if not os.access(LINUX / "clear_refs", os.W_OK):
+    try:
+        if anew:
+            (LINUX / "clear_refs").write_text("5")  # proc(5): the most is then what it is now
+        lines = (LINUX / "status").read_text().splitlines()
+    except OSError:
         return 0
-    if anew:
-        (LINUX / "clear_refs").write_text("5")  # proc(5): the most is then what it is now
-    (line,) = (line for line in (LINUX / "status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) << 10
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
 
 
 def unpacked_size(content: bytes) -> int:

@@ -6,14 +6,13 @@ Hypothesis damages valid files here, some hundred times a reader; `python -m fuz
 from __future__ import annotations
 
 import mmap
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fuzz.guard import BrokenPromiseError, check, scratch_folder
+from fuzz.guard import BrokenPromiseError, check, resident_memory, scratch_folder
 from fuzz.targets import TARGETS, mutated, parts_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,7 +102,7 @@ def test_the_guard_sees_each_broken_promise(
     (path.parent.parent / "xpnn-fuzz").unlink(missing_ok=True)
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux tells a process's peak")
+@pytest.mark.skipif(not resident_memory("VmHWM", anew=True), reason="only Linux tells a process's peak")
 def test_the_guard_sees_memory_that_python_did_not_ask_for(path: Path) -> None:
     def fill(_: Path) -> None:
         with mmap.mmap(-1, 80 << 20) as memory:
