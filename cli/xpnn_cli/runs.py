@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -54,7 +54,13 @@ class Every:
 USUAL = Every(epochs=1, seconds=300.0, apart=15.0)  # cheap for runs of seconds, and for epochs of hours
 
 
-class _EveryType(click.ParamType[Every]):
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Every]
+else:
+    _ParamType = click.ParamType  # takes no parameters before Click 8.4
+
+
+class _EveryType(_ParamType):
     name = "every"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Every:
