@@ -14,7 +14,7 @@ from xpnn import MLP, Regularization, Samples, optimizers, train
 from xpnn.sparse import SparseTraining
 
 ROWS, COLUMNS = 500, 20
-X = sparse.random_array((ROWS, COLUMNS), density=0.2, rng=np.random.default_rng(0)).tocsr()
+X = sparse.csr_array(sparse.random(ROWS, COLUMNS, 0.2, random_state=0))
 LABELS = np.asarray(X.argmax(axis=1)).reshape(-1) % 3
 OPTIONS: dict[str, Any] = {"batch_size": 32, "regularization": Regularization(dropout=0.3, l2=1e-3), "seed": 3}
 
@@ -63,7 +63,7 @@ def test_a_block_of_no_weight_is_passed_over(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_more_than_a_block_is_dense(monkeypatch: pytest.MonkeyPatch) -> None:
     block = 2_000_000
     monkeypatch.setattr(xpnn.sparse, "BLOCK_BYTES", block)
-    wide = sparse.random_array((4000, 2000), density=0.005, rng=np.random.default_rng(0)).tocsr()  # 64 MB if dense
+    wide = sparse.csr_array(sparse.random(4000, 2000, 0.005, random_state=0))  # 64 MB if dense
     net = MLP([2000, 4, 1], output="identity", dtype="float64")
     tracemalloc.start()
     options = OPTIONS | {"epochs": 1, "shuffle": True, "optimizer": optimizers.sgd()}
