@@ -248,6 +248,7 @@ def test_columns_by_name_before_their_number() -> None:
 def test_natural_order() -> None:
     assert natural_order(["b", "a10", "a9", "A1", "10", "9", "a010"]) == ("9", "10", "A1", "a9", "a010", "a10", "b")
     assert natural_order(["1", "-1", "-10", "0"]) == ("-10", "-1", "0", "1")
+    assert natural_order(["2.", "10", "2", "02"]) == ("02", "2", "2.", "10")
     natural_order(["1" * 10_000, "²", "٣", ""])  # what int() would refuse
 
 

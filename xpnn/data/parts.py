@@ -77,8 +77,8 @@ def label_text(text: str) -> str:
 def natural_order(names: Iterable[str]) -> tuple[str, ...]:
     """Different names as people sort them: 9 before 10, and -1 before 1."""
     names = set(names)
-    if all(map(WHOLE.fullmatch, names)):
-        return tuple(sorted(names, key=int))
+    if all(map(WHOLE.fullmatch, names)):  # folders too may be called 2 and 02, or 2. (with a point)
+        return tuple(sorted(names, key=lambda name: (int(name.partition(".")[0]), name)))
     return tuple(sorted(names, key=lambda name: ([_sortable(part) for part in re.split("([0-9]+)", name)], name)))
 
 
