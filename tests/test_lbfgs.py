@@ -67,7 +67,7 @@ def test_it_ends_where_the_gradient_is_as_small_as_asked_for() -> None:
         records = train_lbfgs(
             net, DIGITS.train, regularization=Regularization(l2=0.01), gradient_tolerance=tolerance, say=words.append
         )
-        assert words == ["CONVERGENCE: NORM OF PROJECTED GRADIENT <= PGTOL"]
+        assert [word.replace("_", " ") for word in words] == ["CONVERGENCE: NORM OF PROJECTED GRADIENT <= PGTOL"]
         lengths.append(len(records))
     assert lengths[0] < lengths[1]
 
