@@ -130,6 +130,25 @@ def test_query_and_test_find_columns_by_name(run: Run) -> None:
     assert run("test", "model.safetensors", "houses.csv", "--limit", "7").stdout.endswith("; 7 rows\n")
 
 
+def test_tables_with_semicolons_and_decimal_commas_are_the_same_to_all_commands(run: Run) -> None:
+    write_houses()
+    table = Path("houses.csv").read_text()
+    said = {}
+    for name, text in {
+        "houses.csv": table,
+        "german.csv": table.replace(",", ";").replace(".", ","),
+        "tabs.csv": table.replace(",", "\t"),
+    }.items():
+        Path(name).write_text(text)
+        files = ("--test-data", name, "--validation-data", name)
+        result = json.loads(run("train", name, "--targets", "price", *files, "--json", "--device", "cpu").stdout)
+        scores = {key: value for key, value in result.items() if key != "data" and "seconds" not in key}
+        tested = run("test", "model.safetensors", name).stdout
+        asked = run("query", "model.safetensors", name).stdout.replace(name, "")
+        said[name] = scores, Path("model.safetensors").read_bytes(), tested, asked
+    assert said["german.csv"] == said["houses.csv"] == said["tabs.csv"]
+
+
 def test_validation_rows_of_their_own_and_an_early_stop(run: Run) -> None:
     write_houses()
     write_houses("other.csv", rows=40, seed=9)

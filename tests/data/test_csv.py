@@ -1,7 +1,6 @@
 """Reading CSV: what is accepted, what is refused and where, and that the quick reader accepts nothing else."""
 
 import gzip
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +45,13 @@ def path(tmp_path: Path) -> Path:
         "quotes": b'"5","0"," 255"\n"3","7","8"\n',
         "floats": b"5.0,0.,2.55e2\n3,7.000,8\n",
         "signs and zeros": b"+5,-0,255\n03,007,8\n",
+        "semicolons": ROWS.replace(b",", b";"),
+        "semicolons, as Excel writes them": b"\xef\xbb\xbfZiffer;1x1;1x2\r\n" + ROWS.replace(b",", b";"),
+        "semicolons and quotes": b'"label";"1x1";"1x2"\n"5";"0";"255"\n3;7;8\n',
+        "names with commas between semicolons": b"label;row 1, 1;row 1, 2\n" + ROWS.replace(b",", b";"),
+        "names with semicolons between commas": b"label; digit,1x1,1x2\n" + ROWS,
+        "tabs": b"label\t1x1\t1x2\n" + ROWS.replace(b",", b"\t"),
+        "tabs beside commas": ROWS.replace(b",", b",\t"),
         "gzipped": gzip.compress(ROWS),
         "gzipped in two members": gzip.compress(ROWS[:8]) + gzip.compress(ROWS[8:]),
     }.items(),
@@ -114,12 +120,22 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
         (b"", None, None, "the file is empty"),
         (b"\n \r\n", None, None, "the file is empty"),
         (b"label,1x1\n", None, None, "column names at the top, but no rows of data below"),
-        (b"5\n3\n", 1, None, "only one column: a label and at least one pixel are needed, separated by commas"),
+        (b"5\n3\n", 1, None, "only one column: a label and pixels are needed, separated by commas, semicolons or tabs"),
         (b"label\n5\n", 1, None, "only one column"),
         (b"5 0 0\n", 1, None, "only one column"),
-        (b"5;0;0\n3;0;0\n", 1, None, "the columns are separated by semicolons: commas are needed"),
-        (b"5\t0\t0\n", 1, None, "the columns are separated by tabs: commas are needed"),
-        (b"label;1x1\n5;0\n", 1, None, "the columns are separated by semicolons"),
+        (
+            b"5|0|0\n3|0|0\n",
+            1,
+            None,
+            "the columns are separated by bars: commas, semicolons or tabs are needed; pandas",
+        ),
+        (b"label|1x1\n5|0\n", 1, None, "the columns are separated by bars"),
+        (b"5;0;0\n3,0,0\n", 2, None, "1 column, but line 1 has 3"),
+        (b"5;0\n3;x\n", 2, 2, "found 'x', expected a pixel"),
+        (b"5\t0\n3\t\t0\n", 2, None, "3 columns, but line 1 has 2"),
+        (b"5;12,5\n", 1, 2, f"found '12,5', expected a pixel, {NUMBER}; or is this a table? Then name its --label-c"),
+        (b"50,5;2\n3;0\n", 1, 1, f"found '50,5', expected a label, {NUMBER}; or is this a table?"),
+        (b"label,a;b\nx,1;2\n", 1, None, "the columns may be separated by commas or semicolons: put names and words"),
         (b"5,0\n3,\x000\n", 2, None, "this is not text (UTF-8), so not a CSV file"),
         (b"5,0\n3,\xe9\n", 2, None, "this is not text (UTF-8)"),
         (b"\x93\x8a\xff\x80" * 50, 1, None, "this is not text (UTF-8)"),
@@ -147,9 +163,9 @@ def test_refused(path: Path, content: bytes, line: int | None, column: int | Non
 def test_one_pixel_a_row_is_enough_without_labels(path: Path) -> None:
     path.write_bytes(b"5\n3\n")
     assert read_csv(path, labelled=False).inputs.tolist() == [[5], [3]]
-    for content in (b"5;0\n3;0\n", b"5;0\n", b"label;1x1\n5\n"):
+    for content in (b"5|0\n3|0\n", b"5|0\n", b"label|1x1\n5\n"):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="line 1, column 1: the columns are separated by semicolons"):
+        with pytest.raises(DataError, match="line 1, column 1: the columns are separated by bars"):
             read_csv(path, labelled=False)
 
 
@@ -175,8 +191,11 @@ def test_what_follows_the_limit_is_not_looked_at(path: Path) -> None:
 
 def test_column_names(path: Path) -> None:
     for first, names in (("", []), ("5,0,0\n", []), ('"label", 1x1,1x2\n', ["label", "1x1", "1x2"])):
-        path.write_text(f"{first}3,0,0\n")
-        assert csv.column_names(path) == names
+        for separator in ",;\t":
+            path.write_text(f"{first}3,0,0\n".replace(",", separator))
+            assert csv.column_names(path) == names
+    path.write_text("1,5;2,25;3\n2,5;0,5;1\n")
+    assert csv.column_names(path) == []
 
 
 def test_an_endless_line_is_refused_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,16 +244,21 @@ def test_line_of_row_counts_blank_lines_and_the_header(path: Path) -> None:
 GOOD = ["0", "7", "255", "-0", "+5", "007", " 5", "5 ", "5\t", "\x0c5", "\x1c5", "\xa05", "5.0", "1e2", '"5"']
 BAD = ["", " ", "256", "-1", "5.5", "nan", "inf", "x", '"', "1_0", "0x1", "#1", "1;2", "1 2", "٣", "\ufeff5", "5\x00"]
 FIELDS = st.sampled_from([*GOOD, *BAD, "9" * 30])
-LINES = st.lists(st.one_of(FIELDS, st.just("0"), st.text(max_size=3)), min_size=1, max_size=3).map(",".join)
+LINES = st.lists(st.one_of(FIELDS, st.just("0"), st.text(max_size=3)), min_size=1, max_size=3)
 CONTENTS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), max_size=4)
 
 
-@given(CONTENTS, st.sampled_from([None, 1, 2]), st.booleans())
+@given(CONTENTS, st.sampled_from([None, 1, 2]), st.booleans(), st.sampled_from(",;\t"))
 def test_quick_and_careful_readers_agree(
-    tmp_path_factory: pytest.TempPathFactory, content: list[tuple[str, str]], limit: int | None, labelled: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    content: list[tuple[list[str], str]],
+    limit: int | None,
+    labelled: bool,
+    separator: str,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "agree.csv"
-    path.write_bytes("".join(itertools.chain.from_iterable(content)).encode("utf-8", "surrogatepass"))
+    text = "".join(separator.join(fields) + end for fields, end in content)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     def outcome(reader: Callable[..., Any]) -> Any:
         try:
@@ -246,13 +270,21 @@ def test_quick_and_careful_readers_agree(
         samples = read_csv(path, limit=limit, labelled=labelled)
         return np.column_stack([*([] if samples.targets is None else [samples.targets]), samples.inputs]).tolist()
 
-    assert outcome(both) == outcome(lambda: csv._read_carefully(path, limit, labelled).tolist())
+    def carefully() -> Any:
+        return csv._read_carefully(path, lines.separator_of(path), limit, labelled).tolist()
+
+    assert outcome(both) == outcome(carefully)
 
 
 def test_the_quick_reader_is_used(path: Path) -> None:
     for content in (ROWS, b"label,1,2\n" + ROWS, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n"), gzip.compress(ROWS)):
         path.write_bytes(content)
-        quick = csv._read_quickly(path, None)
+        quick = csv._read_quickly(path, ",", None)
+        assert quick is not None
+        assert quick.tolist() == EXPECTED
+    for separator in ";\t":
+        path.write_bytes(ROWS.replace(b",", separator.encode()))
+        quick = csv._read_quickly(path, separator, None)
         assert quick is not None
         assert quick.tolist() == EXPECTED
 
@@ -261,5 +293,5 @@ def test_characters_that_crash_loadtxt_are_kept_from_it(path: Path) -> None:
     path.write_text(
         "5,\xa00\n", encoding="utf-8"
     )  # this one it reads; from U+2C6C0 on NumPy 2.4 reads memory not its own
-    assert csv._read_quickly(path, None) is None
+    assert csv._read_quickly(path, ",", None) is None
     assert read_csv(path).inputs.tolist() == [[0]]

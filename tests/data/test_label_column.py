@@ -200,7 +200,8 @@ BAD = {
     "a,kind\n": "column names at the top, but no rows of data below",
     "kind\nx\ny\n": "line 1: the label is the only column: at least one more is needed",
     "a,Kind\n0.5,x\n": "line 1: no column is called 'kind'; the columns are 'a', 'Kind'",
-    "a;kind\n0.5;x\n": "line 1: the columns are separated by semicolons: commas are needed",
+    "a|kind\n0.5|x\n": "line 1: the columns are separated by bars: commas, semicolons or tabs are needed",
+    "a;kind\n0,5;1,5\n": "line 2, column 2: 'kind' is '1.5', and a class has a name or a whole number",
     "a,kind\n0.5,0\n1.5,0\n": "all labels are 0, but at least two classes are needed: is the label 'kind'? If it is,",
     "a,kind\n0.5,x\n1.5,x\n": "all rows are of the class 'x', but at least two are needed",
     "": "the file is empty",
@@ -260,7 +261,30 @@ def test_a_number_that_no_column_has(path: Path, asked: str) -> None:
         load(path, label_column=asked)
 
 
-def test_semicolons_are_named_where_the_column_is_a_number(path: Path) -> None:
-    path.write_text("a;kind\n0.5;x\n1.5;y\n")
-    with pytest.raises(DataError, match="line 1: the columns are separated by semicolons"):
+def test_bars_are_named_where_the_column_is_a_number(path: Path) -> None:
+    path.write_text("a|kind\n0.5|x\n1.5|y\n")
+    with pytest.raises(DataError, match="line 1: the columns are separated by bars"):
         load(path, label_column="1")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a;kind;b\n0,5;Braund, Owen;1\n1,5;y;2\n", ("Braund, Owen", "y")),
+        ('a;kind;b\n0,5;"x;y";1\n1,5;1.5 l;2\n', ("1.5 l", "x;y")),  # a point that is in no number
+        ("a;kind;b\n0,5;1,0;1\n1,5;2;2\n", ("1", "2")),
+        ("a\tkind\tb\n0.5\tx\t1\n1.5\ty, z\t2\n", ("x", "y, z")),
+    ],
+)
+def test_labels_between_semicolons_and_tabs(path: Path, text: str, labels: tuple[str, ...]) -> None:
+    path.write_text(text)
+    for asked in ("kind", "2"):
+        data = load(path, label_column=asked)
+        assert (data.labels, data.columns) == (labels, ("a", "b"))
+        assert data.train.inputs.tolist() == [[0.5, 1], [1.5, 2]]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_pixels_between_semicolons_and_tabs(path: Path, separator: str) -> None:
+    digits().to_csv(path, sep=separator, index=False)
+    np.testing.assert_array_equal(load(path, label_column="class").train.inputs, digits().to_numpy()[:, :64])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import re
 import time
 import zipfile
@@ -18,16 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpnn.data import load, table
-from xpnn.data.table import read_table
+from xpnn.data.table import Head, read_table
 from xpnn.errors import DataError
 
 HEADER = b"area,price,rooms,tax\n"
 ROWS = b"50.5,-1e3,2,.5\n75,2000,3,0\n"
 TEXT = HEADER + ROWS
+COMMAS = TEXT.replace(b",", b";").replace(b".", b",")
+MARKS = "write all numbers with decimal commas, or all with decimal points, and nothing between thousands"
 IN_PANDAS = (
     "give it one in this line, or delete the column; if pandas wrote its row numbers there, to_csv(index=False) "
 )
-TABS = r"and points in numbers; pandas.read_csv(OLD, sep='\t').to_csv(NEW, index=False) writes them"
 INPUTS, TARGETS = [[50.5, 2], [75, 3]], [[0.5, -1000], [0, 2000]]
 
 
@@ -48,6 +48,11 @@ def path(tmp_path: Path) -> Path:
         "quoted names": b'"area", "price","rooms","tax"\n' + ROWS,
         "quoted numbers": HEADER + b'"50.5","-1e3"," 2",".5"\n75,"2000",3,0\n',
         "spaces": b" area ,price, rooms,tax\n 50.5 , -1e3,2\t,.5\n75,2000,3,0\n",
+        "semicolons": TEXT.replace(b",", b";"),
+        "semicolons, as Excel writes them": b"\xef\xbb\xbf" + COMMAS.replace(b"\n", b"\r\n"),
+        "semicolons and quotes": b'"area"; "price";"rooms";tax\n"50,5";"-1e3"; "2,0";",5"\n75;2000;3;0\n',
+        "tabs": TEXT.replace(b",", b"\t"),
+        "tabs beside commas": TEXT.replace(b",", b",\t"),
         "gzipped": gzip.compress(TEXT),
     }.items(),
     ids=lambda item: item[0],
@@ -114,6 +119,12 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (HEADER + b"1,2,1_0,4\n", 2, 3, "'rooms' is '1_0'"),
         (HEADER + "1,2,٣,4\n".encode(), 2, 3, "'rooms' is '٣'"),
         (HEADER + b'1,2,"1,000",4\n', 2, 3, "'rooms' is '1,000'"),
+        (
+            HEADER + b'1,2,"1,000.5",4\n',
+            2,
+            3,
+            "'rooms' is '1,000.5', expected a number with nothing between its thousa",
+        ),
         (HEADER + b"\n1,x,y,4\n", 3, 2, "'price' is 'x'"),
         (HEADER + b"1,2,3," + b"z" * 100_000, 2, 4, "'tax' is 'zzzzzzzzzzzzzzzzzzz…'"),
         (HEADER + b"1,2,3\n", 2, None, "3 columns, but line 1 has 4: every line needs as many"),
@@ -129,9 +140,23 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (b",area\n0,1\n", 1, 1, f"this column has no name: {IN_PANDAS}"),
         (b"area,\x1b[2J,rooms,tax\n", 1, 2, "this column is called '\\x1b[2J': give it a name of printable"),
         (b"area,price,price,tax\n", 1, 3, "a second column is called 'price': give every column a name of its own"),
-        (b"area;price;rooms;tax\n1;2;3;4\n", 1, None, "the columns are separated by semicolons: commas are needed"),
-        (b"area\tprice\trooms\ttax\n", 1, None, f"the columns are separated by tabs: commas are needed, {TABS}"),
-        (b"area;price;tax\n1,5;2,5;3\n", 1, None, "the columns are separated by semicolons"),
+        (
+            b"area|price|rooms|tax\n1|2|3|4\n",
+            1,
+            None,
+            "the columns are separated by bars: commas, semicolons or tabs a",
+        ),
+        (COMMAS + b"1,5;2;3.5;4\n", 4, 3, f"'rooms' is '3.5', but line 2 has '50,5': {MARKS}"),
+        (b"area;price;tax\n1;2.000;3\n1;2;3,5\n", 3, 3, f"'tax' is '3,5', but line 2 has '2.000': {MARKS}"),
+        (b"area;price;tax\n1.5;2;3,5\n", 2, 3, f"'tax' is '3,5', but line 2 has '1.5': {MARKS}"),
+        (b"area;price;tax\n1;2.000,5;3\n", 2, 2, "'price' is '2.000,5', expected a number with nothing between its th"),
+        (b"area;price;tax\n1;2,000,5;3\n", 2, 2, "'price' is '2,000,5', expected a number: "),
+        (b"area;price;tax\n1,5;x;3\n", 2, 2, "'price' is 'x', expected a number"),
+        (b"area;price;tax\n1,5;2,5;3\n1,2,3\n", 3, None, "1 column, but line 1 has 3"),
+        (b"area\tprice\ttax\n1\t3,5\t3\n", 2, 2, "'price' is '3,5', expected a number with a decimal point: write 3.5"),
+        (b"1,5;2,25;3\n2,5;0,5;1\n", 1, None, "there are no column names"),
+        (b"area;tax,price\n1;2,x\n", 1, None, "the columns may be separated by commas or semicolons: put names and "),
+        (b"area\ttax;price\n", 1, None, "the columns may be separated by semicolons or tabs: put names and words"),
         (HEADER + b"1;2;3;4\n", 2, None, "1 column, but line 1 has 4"),
         (HEADER, None, None, "column names at the top, but no rows of data below"),
         (HEADER + b"\n \n", None, None, "column names at the top, but no rows of data below"),
@@ -185,22 +210,53 @@ def test_targets_that_can_not_be_meant(path: Path, targets: Any) -> None:
         assert not isinstance(caught.value, DataError)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Fläche, m²;Preis\n1,5;2\n", ("Fläche, m²", "Preis")),
+        ("Fläche, m²;Preis, EUR\n1,5;2,5\n", ("Fläche, m²", "Preis, EUR")),
+        ("Fläche, m²;Preis\n1.5;2\n", ("Fläche, m²", "Preis")),
+        ("area,price; EUR\n1,2\n", ("area", "price; EUR")),
+        ('"area; m",price\n1,2\n', ("area; m", "price")),
+        ('"area; m";"a,b"\n1;2\n', ("area; m", "a,b")),
+        ("area, m\tprice\n1\t2\n", ("area, m", "price")),
+        ("\tarea\n0\t2\n", None),
+    ],
+)
+def test_which_separator_it_is(path: Path, text: str, names: tuple[str, ...] | None) -> None:
+    path.write_text(text, encoding="utf-8")
+    if names is None:
+        with pytest.raises(DataError, match="line 1, column 1: this column has no name"):
+            read_table(path)
+        return
+    assert read_table(path)[1] == names
+
+
+def test_a_decimal_comma_in_the_first_line_makes_no_names_of_it(path: Path) -> None:
+    path.write_text("1,5;2,25;3\n2,5;0,5;1\n")
+    data = load(path, targets=("3",))
+    assert data.train.targets is not None
+    assert (data.train.inputs.tolist(), data.train.targets.tolist()) == ([[1.5, 2.25], [2.5, 0.5]], [[3], [1]])
+
+
 GOOD = ["0", "-1.5", "+.5", "1e-320", "5.", " 7", "7\t", '"8"', "1e308", "\x1c5", "\xa05"]
+COMMA = ["1,5", ",5e1", "-2,", "1.234,5", "1,234,5"]
 BAD = ["1e309", "", "NA", "nan", "-inf", "x", '"', "1_0", "0x1", "#1", "1 2", "1d5", "1j", "True", "٣", "1;2", '"1,5"']
-FIELDS = st.sampled_from([*GOOD, *BAD, '1""', '"3"4', "9" * 400, "\ufeff5"])
-LINES = st.lists(st.one_of(FIELDS, st.just("3"), st.text(max_size=3)), min_size=1, max_size=3).map(",".join)
+FIELDS = st.sampled_from([*GOOD, *COMMA, *BAD, '1""', '"3"4', "9" * 400, "\ufeff5"])
+LINES = st.lists(st.one_of(FIELDS, st.just("3"), st.text(max_size=3)), min_size=1, max_size=3)
 CONTENTS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), max_size=4)
 
 
-@given(CONTENTS, st.sampled_from([None, 1, 2]), st.sampled_from([None, ("a",), ("b", "a")]))
+@given(CONTENTS, st.sampled_from([None, 1, 2]), st.sampled_from([None, ("a",), ("b", "a")]), st.sampled_from(",;\t"))
 def test_quick_and_careful_readers_agree(
     tmp_path_factory: pytest.TempPathFactory,
-    content: list[tuple[str, str]],
+    content: list[tuple[list[str], str]],
     limit: int | None,
     columns: tuple[str, ...] | None,
+    separator: str,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "agree.csv"
-    text = "a,b\n" + "".join(itertools.chain.from_iterable(content))
+    text = f"a{separator}b\n" + "".join(separator.join(fields) + end for fields, end in content)
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     places = ["ab".index(name) for name in columns or "ab"]
 
@@ -211,18 +267,21 @@ def test_quick_and_careful_readers_agree(
             return str(refused)
 
     both = outcome(lambda: read_table(path, limit=limit, columns=columns)[0].inputs)
-    assert both == outcome(lambda: table._read_carefully(path, ["a", "b"], places, limit))
+    assert both == outcome(lambda: table._read_carefully(path, Head(["a", "b"], 1, 1, separator), places, limit))
 
 
-def test_a_hundred_thousand_rows_take_the_quick_way(path: Path) -> None:
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_hundred_thousand_rows_take_the_quick_way(path: Path, separator: str) -> None:
     values = np.random.default_rng(2).normal(size=(100_000, 20)).round(4)
     names = [f"c{i}" for i in range(20)]
-    np.savetxt(path, values, fmt="%.4f", delimiter=",", header=",".join(names), comments="")
+    np.savetxt(path, values, fmt="%.4f", delimiter=separator, header=separator.join(names), comments="")
+    if separator == ";":
+        path.write_text(path.read_text().replace(".", ","))
     started = time.perf_counter()
     samples, _ = read_table(path, ("c7",))
     seconds = time.perf_counter() - started
     np.testing.assert_array_equal(samples.targets, values[:, 7:8])
-    quick = table._read_quickly(path, 20, [0], None)
+    quick = table._read_quickly(path, Head(names, 1, 1, separator), [0], None)
     assert quick is not None
     assert seconds < 5  # it takes 0.4 s, the careful way 0.8 s
 
@@ -302,8 +361,8 @@ def test_a_table_of_100_000_columns(path: Path) -> None:
     assert samples.targets.tolist() == [[1.0]]
 
 
-def test_what_the_remedy_for_semicolons_writes_is_read(path: Path) -> None:
-    path.write_bytes(TEXT.replace(b",", b";"))
+def test_what_the_remedy_for_bars_writes_is_read(path: Path) -> None:
+    path.write_bytes(TEXT.replace(b",", b"|"))
     with pytest.raises(DataError) as caught:
         read_table(path)
     found = re.search(r"pandas\.read_csv\(OLD, sep='(.)'\)\.to_csv\(NEW, index=False\)", str(caught.value))

@@ -83,6 +83,8 @@ PACKED = {
     "bzip2, then something else": bz2.compress(ROWS) + b"x" * 3_000_000,
     "names": b"label,1x1,1x2\n" + ROWS,
     "quotes, for the careful reader": ROWS.replace(b"7", b'"7"'),
+    "semicolons": ROWS.replace(b",", b";"),
+    "tabs": ROWS.replace(b",", b"\t"),
 }
 
 
@@ -312,6 +314,35 @@ def test_errors_about_labels_name_the_line_out_of_a_twin_too(path: Path, parses:
                 load(path, classes=3)
 
         assert parses(refused) == times
+
+
+def test_tables_that_differ_by_their_separator_have_twins_of_their_own(path: Path, folder: Path, parses: Any) -> None:
+    contents = {b"a;b\n1,5;2\n": [[1.5, 2]], b"a,b\n1.5,2\n": [[1.5, 2]], b"a\tb\n1.5\t3\n": [[1.5, 3]]}
+    for times in (1, 0):
+        for content, expected in contents.items():
+            path.write_bytes(content)
+            found: list[Samples] = []
+            assert parses(lambda: found.append(read_table(path)[0])) == times  # noqa: B023
+            assert found[0].inputs.tolist() == expected
+    assert len(in_folder(folder)) == 3
+
+
+def test_a_separator_that_changes_while_the_file_is_read_makes_no_wrong_twin(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found at that moment may be neither; the next reading is right."""
+    semicolons, commas = b"a;b\n1;2,5\n", b"a,b\n1,2;5\n"
+    path.write_bytes(semicolons)
+    parse = table._parse
+
+    def change_before(*arguments: Any) -> Any:
+        path.write_bytes(commas)
+        return parse(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "_parse", change_before)
+        read_table(path, columns=("a",))
+    assert read_table(path, columns=("a",))[0].inputs.tolist() == [[1]]
 
 
 def test_tables_have_a_twin_for_what_was_read_of_them(path: Path, folder: Path, parses: Any) -> None:

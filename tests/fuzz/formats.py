@@ -45,6 +45,8 @@ def table_files() -> list[bytes]:
     return [
         b"area,rooms,price\n1.5,2,3e2\n-4,5,6\n",
         b'"a, b","c",price\n1,"2",-0.5\n7, 8 ,9\n',
+        b"\xef\xbb\xbfa, b;c;price\r\n1,5;2;-0,5\r\n7;8,25;9\r\n",
+        b'"a;b"\tprice\n1\t-0.5\n',
         "Größe;x,price\r\n1,2\r\n".encode(),
         b"a,price\n1,nan\n2,\n3,1e999\n",
     ]

@@ -1,4 +1,4 @@
-"""MNIST's CSV: on each line a label and the pixels, whole numbers from 0 to 255.
+"""MNIST's CSV: on each line a label and the pixels, whole numbers from 0 to 255; commas, semicolons or tabs between.
 
 NumPy reads well-formed files quickly. The careful reader below is the reference: it reads what NumPy
 refuses (quotes, 12.0), and says what is wrong, and where, in what can't be read.
@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import Fingerprint, check_limit, shown
-from xpnn.data.lines import count_columns, is_number, pieces, read_lines, unquoted, wrong_separator
+from xpnn.data.lines import (
+    count_columns,
+    is_number,
+    pieces,
+    read_lines,
+    separator_of,
+    unquoted,
+    with_points,
+    wrong_separator,
+)
 from xpnn.data.twins import read_once
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
@@ -39,10 +48,11 @@ def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
     Raises DataError naming line and column of what can't be read; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    parse = partial(_parse, path, limit, labelled)
-    table = read_once(path, READER, np.uint8, parse) if limit is None else parse()
+    separator = separator_of(path)
+    parse = partial(_parse, path, separator, limit, labelled)
+    table = read_once(path, f"{READER}, by {separator!r}", np.uint8, parse) if limit is None else parse()
     if labelled and table.shape[1] < 2:
-        table = _read_carefully(path, limit, labelled)  # which says so
+        table = _read_carefully(path, separator, limit, labelled)  # which says so
     if not labelled:
         return Samples(table)
     return Samples(np.ascontiguousarray(table[:, 1:]), table[:, 0].astype(np.int64))
@@ -52,37 +62,42 @@ def line_of_row(path: Path, row: int) -> int:
     """The line, counted from 1, on which data row `row`, counted from 0, is found in a file that can be read."""
     lines = read_lines(path)
     first = next(lines)
-    data_lines = lines if _is_header(first[1]) else itertools.chain([first], lines)
+    data_lines = lines if _is_header(first[1], separator_of(path)) else itertools.chain([first], lines)
     return next(itertools.islice(data_lines, row, None))[0]
 
 
 def column_names(path: Path) -> list[str]:
     """The names in the line at the top; none where it is a row of data."""
     _, first = next(read_lines(path), (0, ""))
-    return [*_fields(first)] if _is_header(first) else []
+    separator = separator_of(path)
+    return [*_fields(first, separator)] if _is_header(first, separator) else []
 
 
-def _parse(path: Path, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
+def _parse(
+    path: Path, separator: str, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None
+) -> NDArray[np.uint8]:
     """All columns, (n, columns) uint8: the quick way, or else the careful one."""
-    table = _read_quickly(path, limit, fingerprint)
-    return _read_carefully(path, limit, labelled, fingerprint) if table is None else table
+    table = _read_quickly(path, separator, limit, fingerprint)
+    return _read_carefully(path, separator, limit, labelled, fingerprint) if table is None else table
 
 
-def _read_quickly(path: Path, limit: int | None, fingerprint: Fingerprint | None = None) -> NDArray[np.uint8] | None:
+def _read_quickly(
+    path: Path, separator: str, limit: int | None, fingerprint: Fingerprint | None = None
+) -> NDArray[np.uint8] | None:
     """All columns as NumPy reads them, (n, columns) uint8; None where NumPy has any doubt."""
     lines = (line for _, line in read_lines(path, fingerprint))
     first = next(lines, "")
-    data_lines = _ascii_only(lines if _is_header(first) else itertools.chain([first], lines))
+    data_lines = _ascii_only(lines if _is_header(first, separator) else itertools.chain([first], lines))
     most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=",", comments=None, ndmin=2, max_rows=most)
+            table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=separator, comments=None, ndmin=2, max_rows=most)
         except DataError:  # of `read_lines`, which the careful reader would meet, too
             raise
         except (ValueError, Warning):
             return None
-    return table if table.shape[1] == first.count(",") + 1 else None
+    return table if table.shape[1] == first.count(separator) + 1 else None
 
 
 def _ascii_only(lines: Iterator[str]) -> Iterator[str]:
@@ -94,32 +109,32 @@ def _ascii_only(lines: Iterator[str]) -> Iterator[str]:
 
 
 def _read_carefully(
-    path: Path, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None
+    path: Path, separator: str, limit: int | None, labelled: bool, fingerprint: Fingerprint | None = None
 ) -> NDArray[np.uint8]:
     """All columns, (n, columns) uint8, or a DataError for the first thing that is wrong."""
     values = bytearray()
     columns = 0
     for number, line in read_lines(path, fingerprint):
-        found = line.count(",") + 1
+        found = line.count(separator) + 1
         if not columns:
             columns, first_number = found, number
             if labelled and columns == 1:
-                problem = "only one column: a label and at least one pixel are needed, separated by commas"
+                problem = "only one column: a label and pixels are needed, separated by commas, semicolons or tabs"
                 raise DataError(wrong_separator(line) or problem, path, line=number)
-            if _is_header(line):
+            if _is_header(line, separator):
                 continue
         if found != columns:
             problem = f"{count_columns(found)}, but line {first_number} has {columns}: every line needs as many"
             problem += TABLE if '"' in line else ""  # around a text with a comma in it
             raise DataError(problem, path, line=number)
         before = 0
-        for fields in pieces(line):
+        for fields in pieces(line, separator):
             levels = list(map(_level, fields))
             if min(levels) < 0:
                 wrong = levels.index(-1)
-                separator = wrong_separator(line) if columns == 1 else None
-                problem = _what_is_wrong(fields[wrong], labelled and before + wrong == 0)
-                raise DataError(separator or problem, path, line=number, column=before + wrong + 1)
+                problem = _what_is_wrong(fields[wrong], separator, labelled and before + wrong == 0)
+                bars = wrong_separator(line) if columns == 1 else None
+                raise DataError(bars or problem, path, line=number, column=before + wrong + 1)
             values += bytes(levels)
             before += len(fields)
         if limit is not None and len(values) == limit * columns:
@@ -130,21 +145,22 @@ def _read_carefully(
     return np.frombuffer(values, np.uint8).reshape(-1, columns)
 
 
-def _is_header(line: str) -> bool:
+def _is_header(line: str, separator: str) -> bool:
     """Whether a first line holds column names: a name, and then names or a count (0, 1, 2, ...), or a count alone.
 
     A name before anything else is a label that was mistyped: taken for a header, its row would be lost in silence.
     """
-    first, others = next(_fields(line)), line.count(",")
+    line = with_points(line, separator)
+    first, others = next(_fields(line, separator)), line.count(separator)
     if first == "" or is_number(first) or (not others and wrong_separator(first)):
-        return others + 1 >= FEWEST_COUNTED and _counts(_fields(line), 0)
-    after_first = (itertools.islice(_fields(line), 1, None) for _ in range(3))
+        return others + 1 >= FEWEST_COUNTED and _counts(_fields(line, separator), 0)
+    after_first = (itertools.islice(_fields(line, separator), 1, None) for _ in range(3))
     names = sum(field != "" and not is_number(field) for field in next(after_first))
     return 2 * names >= others or any(map(_counts, after_first, (0, 1)))
 
 
-def _fields(line: str) -> Iterator[str]:
-    return map(unquoted, itertools.chain.from_iterable(pieces(line)))
+def _fields(line: str, separator: str) -> Iterator[str]:
+    return map(unquoted, itertools.chain.from_iterable(pieces(line, separator)))
 
 
 def _counts(fields: Iterator[str], start: int) -> bool:
@@ -164,12 +180,13 @@ def _level(field: str) -> int:
     return int(value) if value in LEVELS else -1
 
 
-def _what_is_wrong(field: str, is_label: bool) -> str:
+def _what_is_wrong(field: str, separator: str, is_label: bool) -> str:
     """What to say of a field that holds no level."""
     field = field.strip()
     problem = f"found {shown(field) if field else 'an empty field'}, expected a {'label' if is_label else 'pixel'}"
     problem = f"{problem}, a whole number from 0 to 255: correct it or delete the line"
-    if is_number(unquoted(field)) and math.isfinite(float(unquoted(field))):
+    number = with_points(unquoted(field), separator)
+    if is_number(number) and math.isfinite(float(number)):
         problem += TABLE
     elif is_label:
         problem += "; if labels are words, name their --label-column"

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from xpnn.data.csv import read_csv
 from xpnn.data.files import shown
-from xpnn.data.lines import read_lines
+from xpnn.data.lines import DECIMAL_COMMA, read_lines, with_points
 from xpnn.data.npz import hold_pixels
 from xpnn.data.parts import Rows, label_text
-from xpnn.data.table import check_names, column_called, columns_of, read_table, split_line, wrong_value
+from xpnn.data.table import Head, check_names, column_called, columns_of, read_table, split_line, wrong_value
 from xpnn.errors import DataError, Path
 
 FEWEST_PIXELS = 64  # of a picture, 8 x 8
@@ -45,7 +45,8 @@ def read_labelled(
     Raises DataError naming line and column of what can't be read, and for names that aren't there.
     """
     asked = [name for name in (label_column, *(columns or ())) if name is not None]
-    names, line, above = columns_of(path, asked, others=columns is None)
+    head = columns_of(path, asked, others=columns is None)
+    names, line = head.names, head.line
     label = None if label_column is None else column_called(label_column, names)
     if label is not None and (labelled or columns is None):
         check_names([label], names, path, line)
@@ -59,7 +60,7 @@ def read_labelled(
         values = read_table(path, None, limit, columns=inputs)[0].inputs
         hold_them = pixels or are_pixels(values)
     is_table = columns is not None or not hold_them
-    labels = [] if place is None or not labelled else _read_labels(path, names, place, above, len(values))
+    labels = [] if place is None or not labelled else _read_labels(path, head, place, len(values))
     if is_table:
         return Rows(values, labels, None, inputs, label)
     return Rows(_as_levels(values, inputs, path), labels, square(len(inputs)), None, label)
@@ -100,17 +101,20 @@ def _as_levels(values: NDArray[Any], names: Sequence[str], path: Path) -> NDArra
     return values.astype(np.uint8, copy=False)
 
 
-def _read_labels(path: Path, names: Sequence[str], place: int, above: int, count: int) -> list[str]:
+def _read_labels(path: Path, head: Head, place: int, count: int) -> list[str]:
     """The labels of the first `count` rows, of a file whose lines were found to have the right number of fields."""
     labels: list[str] = []
     known: dict[str, str] = {}
-    for number, line in itertools.islice(read_lines(path), above, above + count):
-        field = split_line(line, path, number)[place] if '"' in line else line.split(",", place + 1)[place]
+    separator = head.separator
+    for number, line in itertools.islice(read_lines(path), head.above, head.above + count):
+        quoted = '"' in line
+        field = split_line(line, path, number, separator)[place] if quoted else line.split(separator, place + 1)[place]
         label = known.get(field)
         if label is None:
+            is_number = DECIMAL_COMMA.fullmatch(field.strip())
             try:
-                label = known[field] = label_text(field)
+                label = known[field] = label_text(with_points(field, separator) if is_number else field)
             except ValueError as error:
-                raise DataError(f"{shown(names[place])} {error}", path, line=number, column=place + 1) from None
+                raise DataError(f"{shown(head.names[place])} {error}", path, line=number, column=place + 1) from None
         labels.append(label)
     return labels

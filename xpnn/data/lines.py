@@ -12,6 +12,8 @@ from xpnn.errors import DataError, Path
 
 PIECE = 1 << 16  # characters
 LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+DECIMAL_COMMA = re.compile("[+-]?[0-9]{1,15},[0-9]{1,15}")
 
 
 def read_lines(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[tuple[int, str]]:
@@ -36,16 +38,60 @@ def _is_utf8(line: str) -> bool:
     return re.search("[\ud800-\udfff]", line) is None
 
 
-def pieces(line: str) -> Iterator[list[str]]:
-    """The fields of a line, between its commas, in lists of some thousands.
+def separator_of(path: Path) -> str:
+    """What stands between the fields of a file: a comma, a semicolon or a tab, whichever its first line has.
+
+    Where that has several outside of quotes, they are semicolons if there are decimal commas between these in the first
+    two lines; else what both lines have equally often. Raises DataError where that is not one alone; "," where there is
+    none.
+    """
+    lines = read_lines(path)
+    number, first = next(lines, (0, ""))
+    found = _separators(first)
+    if len(found) < 2:
+        return next(iter(found), ",")
+    _, second = next(lines, (0, first))
+    if {",", ";"} <= found.keys() and any(map(_has_decimal_commas, (first, second))):
+        return ";"
+    in_second = _separators(second)
+    even = [separator for separator, count in found.items() if in_second.get(separator) == count]
+    if len(even) != 1:
+        names = " or ".join(SEPARATORS[separator] for separator in found)
+        problem = f"the columns may be separated by {names}: put names and words that hold one of them in quotes"
+        raise DataError(problem, path, line=number)
+    return even[0]
+
+
+def _separators(line: str) -> dict[str, int]:
+    """How often each separator stands in a line outside of quotes; tabs beside commas or at the end are but blanks."""
+    line = (re.sub('"[^"]*"?', "", line) if '"' in line else line).rstrip()
+    counts = {separator: line.count(separator) for separator in SEPARATORS}
+    if counts[","] and counts["\t"]:
+        counts["\t"] = sum(field.strip().count("\t") for fields in pieces(line, ",") for field in fields)
+    return {separator: count for separator, count in counts.items() if count}
+
+
+def _has_decimal_commas(line: str) -> bool:
+    """Whether a line has semicolons, and commas between them that are all decimal."""
+    fields = [field for part in pieces(line, ";") for field in part if "," in field]
+    return ";" in line and bool(fields) and all(DECIMAL_COMMA.fullmatch(field.strip()) for field in fields)
+
+
+def with_points(text: str, separator: str) -> str:
+    """A number, or a line of them, as Python writes it: where semicolons separate, a comma in a number is decimal."""
+    return text.replace(",", ".") if separator == ";" else text
+
+
+def pieces(line: str, separator: str) -> Iterator[list[str]]:
+    """The fields of a line, between its separators, in lists of some thousands.
 
     A list of all of them takes more than twenty times the memory of a long line.
     """
     start = 0
     while start <= len(line):
-        end = line.find(",", start + PIECE)
+        end = line.find(separator, start + PIECE)
         end = len(line) if end < 0 else end
-        yield line[start:end].split(",")
+        yield line[start:end].split(separator)
         start = end + 1
 
 
@@ -65,12 +111,11 @@ def unquoted(field: str) -> str:
 
 
 def wrong_separator(line: str) -> str | None:
-    """What to say of a line without a comma that has some other separator."""
-    for separator, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
-        if separator in line.strip():
-            remedy = f"pandas.read_csv(OLD, sep={separator!r}).to_csv(NEW, index=False) writes them"
-            return f"the columns are separated by {name}: commas are needed, and points in numbers; {remedy}"
-    return None
+    """What to say of a line without a separator that has bars."""
+    if "|" not in line:
+        return None
+    remedy = "pandas.read_csv(OLD, sep='|').to_csv(NEW, index=False) writes commas"
+    return f"the columns are separated by bars: commas, semicolons or tabs are needed; {remedy}"
 
 
 def count_columns(columns: int) -> str:

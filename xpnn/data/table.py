@@ -1,6 +1,8 @@
 """Tables: CSV files with column names in the first line and real numbers below, some columns of them the targets.
 
-As in `csv.py`, NumPy reads well-formed files quickly, and the careful reader says what is wrong, and where.
+As in `csv.py`, NumPy reads well-formed files quickly, and the careful reader says what is wrong, and where. Commas,
+semicolons or tabs stand between the columns. Where they are semicolons, numbers may have decimal commas, as half of the
+world's spreadsheets write them; then all of them have.
 """
 
 from __future__ import annotations
@@ -14,13 +16,22 @@ import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.csv import column_names
 from xpnn.data.files import Fingerprint, check_limit, shown
-from xpnn.data.lines import count_columns, is_number, read_lines, wrong_separator
+from xpnn.data.lines import (
+    DECIMAL_COMMA,
+    count_columns,
+    is_number,
+    read_lines,
+    separator_of,
+    with_points,
+    wrong_separator,
+)
 from xpnn.data.twins import read_once
 from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
@@ -30,8 +41,23 @@ SHOWN_NAMES = 20
 MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
-DECIMAL_COMMA = re.compile("[+-]?[0-9]{1,15},[0-9]{1,15}")
+NO_MARKS = str.maketrans("", "", ",.+-")
 FEWEST_COUNTED = 3  # columns that are called 0, 1, 2 beside one with a name
+
+
+class Head(NamedTuple):
+    """How a table begins.
+
+    names:     of the columns.
+    line:      the number of the first line.
+    above:     how many lines of names stand above the data, 1 or 0.
+    separator: what stands between the columns.
+    """
+
+    names: list[str]
+    line: int
+    above: int
+    separator: str
 
 
 def read_table(
@@ -53,7 +79,8 @@ def read_table(
     check_limit(limit)
     check_targets(targets)
     asked = tuple(targets or ())
-    names, line, above = columns_of(path, (*asked, *(columns or ())), others=columns is None)
+    head = columns_of(path, (*asked, *(columns or ())), others=columns is None)
+    names, line, above, separator = head
     left_out = frozenset(asked)
     inputs = tuple(name for name in names if name not in left_out) if columns is None else tuple(columns)
     check_names((*inputs, *asked), names, path, line)
@@ -61,8 +88,8 @@ def read_table(
         raise DataError("every column is a target: at least one must be an input", path, line=line)
     place_of = {name: place for place, name in enumerate(names)}
     places = [place_of[name] for name in (*inputs, *asked)]
-    parse = partial(_parse, path, names, places, limit, above)
-    reader = f"{READER}: {places} of {len(names)} below {above}"
+    parse = partial(_parse, path, head, places, limit)
+    reader = f"{READER}, by {separator!r}: {places} of {len(names)} below {above}"
     table = read_once(path, reader, np.float64, parse) if limit is None else parse()
     values = None if targets is None else np.ascontiguousarray(table[:, len(inputs) :])
     return Samples(np.ascontiguousarray(table[:, : len(inputs)]), values), inputs
@@ -76,13 +103,13 @@ def check_targets(targets: Sequence[str] | None) -> None:
 
 def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
     """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
-    names, _, above = columns_of(path, (name,), others=False)
-    number, _ = next(itertools.islice(read_lines(path), row + above, None))
-    return DataError(f"{shown(name)} {problem}", path, line=number, column=names.index(name) + 1)
+    head = columns_of(path, (name,), others=False)
+    number, _ = next(itertools.islice(read_lines(path), row + head.above, None))
+    return DataError(f"{shown(name)} {problem}", path, line=number, column=head.names.index(name) + 1)
 
 
-def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) -> tuple[list[str], int, int]:
-    """The column names; the number of the first line; and how many lines of names stand above the data, 1 or 0.
+def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) -> Head:
+    """How the table begins.
 
     asked:  columns that are asked for. Where they are all numbers of columns and the first line is a row of data, there
             are no names, and each column is called by its number, from 1.
@@ -91,22 +118,24 @@ def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) ->
     number, line = next(read_lines(path), (0, ""))
     if not number:
         raise DataError("the file is empty", path)
-    names = split_line(line, path, number)
+    separator = separator_of(path)
+    names = split_line(line, path, number, separator)
     if len(names) == 1 and (problem := wrong_separator(line)):
         raise DataError(problem, path, line=number)
     above = bool(column_names(path))
+    if_data = [with_points(name, separator) for name in names]
     if (
         asked
         and all(WHOLE.fullmatch(name) and 0 < abs(int(name)) <= len(names) for name in asked)
-        and not (above or _counts(names))
+        and not (above or _counts(if_data))
     ):
-        return [str(place) for place in range(1, len(names) + 1)], number, 0
-    if all(map(is_number, names)) and not above:
+        return Head([str(place) for place in range(1, len(names) + 1)], number, 0, separator)
+    if all(map(is_number, if_data)) and not above:
         problem = "there are no column names: write a line of names above the numbers, such as area,rooms,price"
         raise DataError(problem, path, line=number)
     by_number = any(WHOLE.fullmatch(name) and name not in names for name in asked)
     _check_line_of_names(names, path, number, None if others or by_number else frozenset(asked))
-    return names, number, 1
+    return Head(names, number, 1, separator)
 
 
 def column_called(asked: str, names: Sequence[str]) -> str:
@@ -147,13 +176,14 @@ def _check_line_of_names(names: list[str], path: Path, number: int, only: frozen
         seen.add(name)
 
 
-def split_line(line: str, path: Path, number: int) -> list[str]:
+def split_line(line: str, path: Path, number: int, separator: str) -> list[str]:
     """The fields of a line, without the quotes and the spaces around them."""
-    if line.count(",") >= MOST_COLUMNS:
+    if line.count(separator) >= MOST_COLUMNS:
         problem = f"more than {MOST_COLUMNS:,} columns: too many for a table; leave some out"
         raise DataError(problem, path, line=number)
     try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))]
+        fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True))
+        return [field.strip() for field in fields]
     except csv.Error as error:
         raise DataError(f"its quotes can't be made out ({error}): correct the line", path, line=number) from error
 
@@ -171,35 +201,26 @@ def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: i
 
 
 def _parse(
-    path: Path,
-    names: list[str],
-    places: list[int],
-    limit: int | None,
-    above: int,
-    fingerprint: Fingerprint | None = None,
+    path: Path, head: Head, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
 ) -> NDArray[np.float64]:
     """The columns at `places`, (n, places): the quick way, or else the careful one."""
-    table = _read_quickly(path, len(names), places, limit, above, fingerprint)
-    return _read_carefully(path, names, places, limit, above, fingerprint) if table is None else table
+    table = _read_quickly(path, head, places, limit, fingerprint)
+    return _read_carefully(path, head, places, limit, fingerprint) if table is None else table
 
 
 def _read_quickly(
-    path: Path,
-    count: int,
-    places: list[int],
-    limit: int | None,
-    above: int = 1,
-    fingerprint: Fingerprint | None = None,
+    path: Path, head: Head, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
 ) -> NDArray[np.float64] | None:
     """The columns at `places` as NumPy reads them, (n, places); None where there is any doubt."""
-    lines = (line for _, line in itertools.islice(read_lines(path, fingerprint), above, None))
+    lines: Iterator[str] = (line for _, line in itertools.islice(read_lines(path, fingerprint), head.above, None))
+    lines = _plain_only(lines, len(head.names), head.separator)
+    if head.separator == ";":
+        lines = _pointed(lines)
     most = None if limit is None else min(limit, sys.maxsize)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            table = np.loadtxt(
-                _plain_only(lines, count), delimiter=",", comments=None, ndmin=2, usecols=places, max_rows=most
-            )
+            table = np.loadtxt(lines, delimiter=head.separator, comments=None, ndmin=2, usecols=places, max_rows=most)
         except DataError:  # of `read_lines`, which the careful reader would meet, too
             raise
         except (ValueError, Warning):
@@ -207,46 +228,70 @@ def _read_quickly(
     return table if np.isfinite(table).all() else None
 
 
-def _plain_only(lines: Iterator[str], count: int) -> Iterator[str]:
+def _plain_only(lines: Iterator[str], count: int, separator: str) -> Iterator[str]:
     """The lines as they are; ValueError at one that has quotes, not `count` fields, or characters beyond ASCII.
 
     Given `usecols`, loadtxt doesn't count fields; on some characters it crashes Python.
     """
     for line in lines:
-        if line.count(",") != count - 1 or '"' in line or not line.isascii():
+        if line.count(separator) != count - 1 or '"' in line or not line.isascii():
             raise ValueError
         yield line
 
 
+def _pointed(lines: Iterator[str]) -> Iterator[str]:
+    """The lines with points for decimal commas; ValueError as soon as there were commas and points."""
+    commas = points = False
+    for line in lines:
+        commas, points = commas or "," in line, points or "." in line
+        if commas and points:
+            raise ValueError
+        yield with_points(line, ";")
+
+
 def _read_carefully(
-    path: Path,
-    names: list[str],
-    places: list[int],
-    limit: int | None,
-    above: int = 1,
-    fingerprint: Fingerprint | None = None,
+    path: Path, head: Head, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
 ) -> NDArray[np.float64]:
     """The columns at `places`, (n, places), or a DataError for the first thing that is wrong."""
     values = array("d")
-    first_number, _ = next(read_lines(path))
-    for number, line in itertools.islice(read_lines(path, fingerprint), above, None):
-        fields = split_line(line, path, number)
+    names, separator = head.names, head.separator
+    marked: dict[str, tuple[int, int, str]] = {}
+    for number, line in itertools.islice(read_lines(path, fingerprint), head.above, None):
+        fields = split_line(line, path, number, separator)
         if len(fields) != len(names):
-            problem = (
-                f"{count_columns(len(fields))}, but line {first_number} has {len(names)}: every line needs as many"
-            )
+            problem = f"{count_columns(len(fields))}, but line {head.line} has {len(names)}: every line needs as many"
             raise DataError(problem, path, line=number)
-        row = [_number(fields[place]) for place in places]
+        row = [_number(with_points(fields[place], separator)) for place in places]
         wrong = [place for place, value in zip(places, row, strict=True) if not math.isfinite(value)]
         if wrong:
             problem = f"{shown(names[min(wrong)])} {_what_is_wrong(fields[min(wrong)])}"
             raise DataError(problem, path, line=number, column=min(wrong) + 1)
+        if separator == ";":
+            _note_marks(marked, fields, places, number)
+            if len(marked) == 2:
+                raise _mixed(marked, names, path)
         values.extend(row)
         if limit is not None and len(values) == limit * len(places):
             break
     if not values:
         raise DataError("column names at the top, but no rows of data below", path)
     return np.frombuffer(values, np.float64).reshape(-1, len(places))
+
+
+def _note_marks(marked: dict[str, tuple[int, int, str]], fields: list[str], places: list[int], line: int) -> None:
+    """Note where the first number with a decimal comma is, and the first with a point: line, place and field."""
+    for mark in {",", "."} - marked.keys():
+        place = next((place for place in places if mark in fields[place]), None)
+        if place is not None:
+            marked[mark] = line, place, fields[place]
+
+
+def _mixed(marked: dict[str, tuple[int, int, str]], names: list[str], path: Path) -> DataError:
+    """The error for decimal commas and points in one file: a point may also stand between thousands."""
+    (earlier, _, other), (line, place, field) = sorted(marked.values())
+    problem = f"{shown(names[place])} is {shown(field)}, but line {earlier} has {shown(other)}: write all numbers with"
+    remedy = "decimal commas, or all with decimal points, and nothing between thousands"
+    return DataError(f"{problem} {remedy}", path, line=line, column=place + 1)
 
 
 def _number(field: str) -> float:
@@ -266,6 +311,8 @@ def _what_is_wrong(field: str) -> str:
         return f"is missing {found}: fill it in, or delete the line"
     if is_number(field) and math.isinf(float(field)):
         return f"is infinite or too large ({shown(field)}): correct it, or delete the line"
+    if {",", "."} <= set(field) and field.translate(NO_MARKS).isdecimal():
+        return f"is {shown(field)}, expected a number with nothing between its thousands: write it so"
     if DECIMAL_COMMA.fullmatch(field):
         return f"is {shown(field)}, expected a number with a decimal point: write {field.replace(',', '.')}"
     if field.lower() in ("true", "false"):

@@ -50,7 +50,7 @@ def format_of_table(path: Path) -> str:
 def columns_called(path: Path, asked: Sequence[str]) -> tuple[str, ...]:
     """The names of the columns that are asked for by their names or their numbers (see `table.column_called`)."""
     if format_of_table(path) == "csv":
-        names, _, _ = columns_of(path, asked)
+        names = columns_of(path, asked).names
     else:
         with opened_arrow(path) as file:
             names = layouts.column_list(file)
