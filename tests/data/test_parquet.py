@@ -264,6 +264,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "null number": ({"a": [1.5, None], "label": [0, 1]}, "'a' in row 1, counted from 0, is missing (null): fill it in"),
     "nan": ({"a": [1.5, 2.0, np.nan], "label": [0, 1, 0]}, "'a' in row 2, counted from 0, is nan, no finite number"),
     "words": ({"a": ["x", "y"], "label": [0, 1]}, "'a' holds values of the type string, expected numbers: leave"),
+    "words and gaps": (
+        {"a": [None, 1], "b": ["x", "y"], "c": [1.5, 2.5], "d": ["u", None], "e": [None, 1.5], "label": [0, 1]},
+        (
+            "'b' holds values of the type string, expected numbers; other columns that can't be used are 'd' (string), "
+            "'a' (null), 'e' (null): write words as numbers, fill gaps in or leave their rows out, or leave such"
+        ),
+    ),
+    "gaps": (
+        {"a": [None, 2, 3], "b": [None, 1.5, 2.5], "label": [0, 1, 0]},
+        "'a' in row 0, counted from 0, is missing (null); other columns that can't be used are 'b' (null): write",
+    ),
+    "many words": (
+        {f"c{i}": ["x", "y"] for i in range(30)} | {"label": [0, 1]},
+        "'c0' holds values of the type string, expected numbers; other columns that can't be used are "
+        + ", ".join(f"'c{i}' (string)" for i in range(1, 11))
+        + " and 19 more: write words",
+    ),
     "dates": ({"a": pa.array([1, 2], pa.date32()), "label": [0, 1]}, "'a' holds values of the type date32"),
     "null label": ({"a": [1.5, 2.5], "label": [0, None]}, "'label' in row 1, counted from 0, is missing (null)"),
     "empty label": ({"a": [1.5, 2.5], "label": ["x", ""]}, "'label' in row 1, counted from 0, is missing (an empty"),

@@ -185,6 +185,41 @@ def test_refused(path: Path, content: bytes, line: int | None, column: int | Non
     assert "\n" not in str(error)
 
 
+def test_all_columns_that_can_not_be_used_are_named_at_once(path: Path) -> None:
+    path.write_text(
+        "name,sex,age,city,fare,deck,x\n"
+        '"Braund, Owen",male,22,Rome,7.25,,1\n'
+        "Laina,female,26,Oslo,7.9,,2\n"
+        "James,male,,Rome,8.4,C,inf\n"
+        "short,line\n"
+    )
+    with pytest.raises(DataError) as caught:
+        read_table(path, ("fare",))
+    assert str(caught.value) == (
+        f"{path}, line 2, column 1: 'name' is 'Braund, Owen', expected a number; other columns that can't be used "
+        "are 'sex' ('male' in line 2), 'city' ('Rome' in line 2), 'deck' (empty in line 2), 'age' (empty in line 4), "
+        "'x' ('inf' in line 4): write words as numbers, fill gaps in or delete their lines, or delete such columns"
+    )
+    with pytest.raises(DataError, match=r"line 2, column 4: 'city' is 'Rome', expected a number: correct it, write "):
+        read_table(path, ("fare",), columns=("city",))
+    with pytest.raises(
+        DataError, match=r"\('male' in line 2\), 'city' \('Rome' in line 2\), 'deck' .*2\): write words"
+    ):
+        read_table(path, limit=2)
+
+
+def test_columns_that_can_not_be_used_are_looked_for_up_to_some(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "SEARCHED", 2)
+    path.write_text(",".join(f"c{i}" for i in range(30)) + "\n" + ",".join(["1", *"x" * 28, "2"]) + "\n")
+    with pytest.raises(
+        DataError, match=r"line 2, column 2: 'c1' is .*'c2' .*, 'c11' \('x' in line 2\) and 17 more: write"
+    ):
+        read_table(path)
+    path.write_text("a,b,c\n1,2,3\nx,2,3\n1,y,3\n1,2,z\n")
+    with pytest.raises(DataError, match=r"line 3, column 1: 'a' is 'x', .* used are 'b' \('y' in line 4\): write"):
+        read_table(path)
+
+
 def test_a_list_of_many_columns_is_cut_short(path: Path) -> None:
     path.write_text(",".join(f"c{i}" for i in range(1000)) + "\n")
     with pytest.raises(DataError, match=r"the columns are 'c0', .*, 'c19' and 980 more$"):

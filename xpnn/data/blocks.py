@@ -15,6 +15,7 @@ from xpnn.data.pictures import decoded
 from xpnn.errors import DataError, Path
 
 MISSING = "is missing (null): fill it in, or leave the row out"
+SHOWN_UNUSABLE = 10  # columns, beside the first
 LEVELS = "expected a pixel, a whole number from 0 to 255"
 
 
@@ -58,12 +59,11 @@ def numbers(block: Block, names: Sequence[str], pixels: bool) -> NDArray[Any]:
     Raises DataError for what is missing, no number or not finite, NotPixelsError for what is none.
     """
     values = np.empty((block.batch.num_rows, len(names)), dtype=np.uint8 if pixels else np.float64)
-    for place, name in enumerate(names):
-        array = block.column(name)
-        if not _is_number(array.type):
-            problem = f"{shown(name)} holds values of the type {array.type}, expected numbers: leave the column out"
-            raise DataError(f"{problem}, or write its words as numbers", block.path)
-        block.refuse_missing(name, array)
+    arrays = {name: block.column(name) for name in names}
+    unusable = {name: array for name, array in arrays.items() if array.null_count or not _is_number(array.type)}
+    if unusable:
+        raise _unusable(block, unusable)
+    for place, (name, array) in enumerate(arrays.items()):
         found = _to_numpy(array)
         if pixels:
             _check_levels(block, name, found)
@@ -188,6 +188,27 @@ def _is_number(kind: Any) -> bool:
     from pyarrow import types
 
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
+
+
+def _unusable(block: Block, columns: dict[str, Any]) -> DataError:
+    """The error for columns that hold no numbers, or nulls; the former first."""
+    (name, array), *others = sorted(columns.items(), key=lambda column: _is_number(column[1].type))
+    if _is_number(array.type):
+        row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+        missing, _, remedy = MISSING.partition(": ")
+        what = f"{shown(name)} in row {block.rows[row]}, counted from 0, {missing}"
+    else:
+        what = f"{shown(name)} holds values of the type {array.type}, expected numbers"
+        remedy = "leave the column out, or write its words as numbers"
+    if others:
+        listed = [
+            f"{shown(other)} ({'null' if _is_number(array.type) else array.type})"
+            for other, array in others[:SHOWN_UNUSABLE]
+        ]
+        more = f" and {len(others) - SHOWN_UNUSABLE:,} more" if len(others) > SHOWN_UNUSABLE else ""
+        what += f"; other columns that can't be used are {', '.join(listed)}{more}"
+        remedy = "write words as numbers, fill gaps in or leave their rows out, or leave such columns out"
+    return DataError(f"{what}: {remedy}", block.path)
 
 
 def _to_numpy(array: Any) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import sys
 import warnings
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ from xpnn.samples import Samples
 
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 SHOWN_NAMES = 20
+SHOWN_WRONG = 10  # columns that can't be used, beside the first
+SEARCHED = 100_000  # lines after the first field that can't be used, for other columns; they take a second
 MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
@@ -252,30 +255,36 @@ def _pointed(lines: Iterator[str]) -> Iterator[str]:
 def _read_carefully(
     path: Path, head: Head, places: list[int], limit: int | None, fingerprint: Fingerprint | None = None
 ) -> NDArray[np.float64]:
-    """The columns at `places`, (n, places), or a DataError for the first thing that is wrong."""
+    """The columns at `places`, (n, places), or a DataError for the first thing that is wrong.
+
+    Where that is a field, all columns that have such a field are named.
+    """
     values = array("d")
-    names, separator = head.names, head.separator
     marked: dict[str, tuple[int, int, str]] = {}
-    for number, line in itertools.islice(read_lines(path, fingerprint), head.above, None):
-        fields = split_line(line, path, number, separator)
-        if len(fields) != len(names):
-            problem = f"{count_columns(len(fields))}, but line {head.line} has {len(names)}: every line needs as many"
-            raise DataError(problem, path, line=number)
-        row = [_number(with_points(fields[place], separator)) for place in places]
-        wrong = [place for place, value in zip(places, row, strict=True) if not math.isfinite(value)]
-        if wrong:
-            problem = f"{shown(names[min(wrong)])} {_what_is_wrong(fields[min(wrong)])}"
-            raise DataError(problem, path, line=number, column=min(wrong) + 1)
-        if separator == ";":
+    rows = itertools.islice(_rows(path, head, fingerprint), None if limit is None else min(limit, sys.maxsize))
+    for number, fields in rows:
+        row = [_number(with_points(fields[place], head.separator)) for place in places]
+        if not all(map(math.isfinite, row)):
+            raise _unusable(itertools.chain([(number, fields)], rows), head, places, path)
+        if head.separator == ";":
             _note_marks(marked, fields, places, number)
             if len(marked) == 2:
-                raise _mixed(marked, names, path)
+                raise _mixed(marked, head.names, path)
         values.extend(row)
-        if limit is not None and len(values) == limit * len(places):
-            break
     if not values:
         raise DataError("column names at the top, but no rows of data below", path)
     return np.frombuffer(values, np.float64).reshape(-1, len(places))
+
+
+def _rows(path: Path, head: Head, fingerprint: Fingerprint | None) -> Iterator[tuple[int, list[str]]]:
+    """The number and the fields of each line of data. Raises DataError for the first that can't be taken apart."""
+    count = len(head.names)
+    for number, line in itertools.islice(read_lines(path, fingerprint), head.above, None):
+        fields = split_line(line, path, number, head.separator)
+        if len(fields) != count:
+            problem = f"{count_columns(len(fields))}, but line {head.line} has {count}: every line needs as many"
+            raise DataError(problem, path, line=number)
+        yield number, fields
 
 
 def _note_marks(marked: dict[str, tuple[int, int, str]], fields: list[str], places: list[int], line: int) -> None:
@@ -304,17 +313,41 @@ def _number(field: str) -> float:
         return math.nan
 
 
-def _what_is_wrong(field: str) -> str:
-    """What to say, after its column's name, of a field that holds no finite number."""
+def _unusable(rows: Iterator[tuple[int, list[str]]], head: Head, places: list[int], path: Path) -> DataError:
+    """The error for a row with a field that can't be used, and for other columns with such fields in it or below.
+
+    rows: this row and those after it.
+    """
+    found: dict[int, tuple[int, str]] = {}
+    with suppress(DataError):  # of a line that is not the first thing wrong
+        for number, fields in itertools.islice(rows, SEARCHED):
+            for place in places:
+                if place not in found and not math.isfinite(_number(with_points(fields[place], head.separator))):
+                    found[place] = number, fields[place]
+    (first, (line, field)), *others = sorted(found.items(), key=lambda item: (item[1][0], item[0]))
+    what, remedy = _what_is_wrong(field)
+    if others:
+        shown_others = [
+            f"{shown(head.names[place])} ({shown(field) if field else 'empty'} in line {number})"
+            for place, (number, field) in others[:SHOWN_WRONG]
+        ]
+        more = f" and {len(others) - SHOWN_WRONG:,} more" if len(others) > SHOWN_WRONG else ""
+        what += f"; other columns that can't be used are {', '.join(shown_others)}{more}"
+        remedy = "write words as numbers, fill gaps in or delete their lines, or delete such columns"
+    return DataError(f"{shown(head.names[first])} {what}: {remedy}", path, line=line, column=first + 1)
+
+
+def _what_is_wrong(field: str) -> tuple[str, str]:
+    """What to say, after its column's name, of a field that holds no finite number; and the remedy."""
     if field.lower() in MISSING:
         found = f"({shown(field)})" if field else "(an empty field)"
-        return f"is missing {found}: fill it in, or delete the line"
+        return f"is missing {found}", "fill it in, or delete the line"
     if is_number(field) and math.isinf(float(field)):
-        return f"is infinite or too large ({shown(field)}): correct it, or delete the line"
+        return f"is infinite or too large ({shown(field)})", "correct it, or delete the line"
     if {",", "."} <= set(field) and field.translate(NO_MARKS).isdecimal():
-        return f"is {shown(field)}, expected a number with nothing between its thousands: write it so"
+        return f"is {shown(field)}, expected a number with nothing between its thousands", "write it so"
     if DECIMAL_COMMA.fullmatch(field):
-        return f"is {shown(field)}, expected a number with a decimal point: write {field.replace(',', '.')}"
+        return f"is {shown(field)}, expected a number with a decimal point", f"write {field.replace(',', '.')}"
     if field.lower() in ("true", "false"):
-        return f"is {shown(field)}, expected a number: write 1 for true and 0 for false"
-    return f"is {shown(field)}, expected a number: correct it, write the column's words as numbers, or delete it"
+        return f"is {shown(field)}, expected a number", "write 1 for true and 0 for false"
+    return f"is {shown(field)}, expected a number", "correct it, write the column's words as numbers, or delete it"
