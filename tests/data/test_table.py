@@ -114,7 +114,21 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (HEADER + b"-1e999,2,3,4\n", 2, 1, "'area' is infinite or too large ('-1e999')"),
         (HEADER + b"1,2,three,4\n", 2, 3, "'rooms' is 'three', expected a number: correct it, write the column's"),
         (HEADER + b'1,2,"3,5",4\n', 2, 3, "'rooms' is '3,5', expected a number with a decimal point: write 3.5"),
-        (HEADER + b"1,2,True,4\n", 2, 3, "'rooms' is 'True', expected a number: write 1 for true and 0 for false"),
+        (
+            HEADER + b"1,2,3,4\n1,2,True,4\n",
+            3,
+            3,
+            "'rooms' is 'True', expected a number, as in the first row: write all ",
+        ),
+        (
+            HEADER + b"1,2,True,4\n1,2,1,4\n",
+            3,
+            3,
+            "'rooms' is '1', expected true or false, as in the first row: write ",
+        ),
+        (HEADER + b"1,2,True,4\n1,2,yes,4\n", 3, 3, "'rooms' is 'yes', expected true or false, as in the first row"),
+        (HEADER + b"1,2,True,4\n1,2,,4\n", 3, 3, "'rooms' is missing (an empty field): fill it in"),
+        (HEADER + b"1,2,wahr,4\n", 2, 3, "'rooms' is 'wahr', expected a number"),
         (HEADER + b"1,2,0x10,4\n", 2, 3, "'rooms' is '0x10', expected a number"),
         (HEADER + b"1,2,1_0,4\n", 2, 3, "'rooms' is '1_0'"),
         (HEADER + "1,2,٣,4\n".encode(), 2, 3, "'rooms' is '٣'"),
@@ -245,6 +259,25 @@ def test_targets_that_can_not_be_meant(path: Path, targets: Any) -> None:
         assert not isinstance(caught.value, DataError)
 
 
+@pytest.mark.parametrize("words", [("True", "False"), ("true", "false"), ("TRUE", "FALSE"), ('"True"', " false ")])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_columns_of_true_and_false_are_1_and_0(path: Path, words: tuple[str, str], separator: str) -> None:
+    yes, no = words
+    path.write_text(f"a,b,c\n1,{yes},{no}\n2,{yes},{yes}\n3,{no},{yes}\n".replace(",", separator))
+    samples, _ = read_table(path, ("c",))
+    assert samples.targets is not None
+    assert samples.inputs.tolist() == [[1, 1], [2, 1], [3, 0]]
+    assert samples.targets.tolist() == [[0], [1], [1]]
+    assert read_table(path, columns=("b",), limit=1)[0].inputs.tolist() == [[1]]
+
+
+def test_true_and_false_are_inputs_beside_a_label_and_labels_stay_words(path: Path) -> None:
+    pd.DataFrame({"old": [True, False], "x": [0.5, 1.5], "kind": [True, False]}).to_csv(path, index=False)
+    data = load(path, label_column="kind")
+    assert data.train.targets is not None
+    assert (data.train.inputs.tolist(), data.labels) == ([[1, 0.5], [0, 1.5]], ("False", "True"))
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -275,9 +308,10 @@ def test_a_decimal_comma_in_the_first_line_makes_no_names_of_it(path: Path) -> N
 
 
 GOOD = ["0", "-1.5", "+.5", "1e-320", "5.", " 7", "7\t", '"8"', "1e308", "\x1c5", "\xa05"]
+BOOLEAN = ["True", "FALSE", '"true"', " false "]
 COMMA = ["1,5", ",5e1", "-2,", "1.234,5", "1,234,5"]
-BAD = ["1e309", "", "NA", "nan", "-inf", "x", '"', "1_0", "0x1", "#1", "1 2", "1d5", "1j", "True", "٣", "1;2", '"1,5"']
-FIELDS = st.sampled_from([*GOOD, *COMMA, *BAD, '1""', '"3"4', "9" * 400, "\ufeff5"])
+BAD = ["1e309", "", "NA", "nan", "-inf", "x", '"', "1_0", "0x1", "#1", "1 2", "1d5", "1j", "٣", "1;2", '"1,5"']
+FIELDS = st.sampled_from([*GOOD, *COMMA, *BOOLEAN, *BAD, '1""', '"3"4', "9" * 400, "\ufeff5"])
 LINES = st.lists(st.one_of(FIELDS, st.just("3"), st.text(max_size=3)), min_size=1, max_size=3)
 CONTENTS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), max_size=4)
 

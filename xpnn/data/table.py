@@ -38,6 +38,7 @@ from xpnn.errors import DataError, Path
 from xpnn.samples import Samples
 
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
+BOOLEANS = {"true": 1.0, "false": 0.0}  # in any case
 SHOWN_NAMES = 20
 SHOWN_WRONG = 10  # columns that can't be used, beside the first
 SEARCHED = 100_000  # lines after the first field that can't be used, for other columns; they take a second
@@ -261,11 +262,14 @@ def _read_carefully(
     """
     values = array("d")
     marked: dict[str, tuple[int, int, str]] = {}
+    booleans: frozenset[int] = frozenset()
     rows = itertools.islice(_rows(path, head, fingerprint), None if limit is None else min(limit, sys.maxsize))
     for number, fields in rows:
-        row = [_number(with_points(fields[place], head.separator)) for place in places]
+        if not values:
+            booleans = frozenset(place for place in places if fields[place].lower() in BOOLEANS)
+        row = [_number(fields[place], head.separator, place in booleans) for place in places]
         if not all(map(math.isfinite, row)):
-            raise _unusable(itertools.chain([(number, fields)], rows), head, places, path)
+            raise _unusable(itertools.chain([(number, fields)], rows), head, places, booleans, path)
         if head.separator == ";":
             _note_marks(marked, fields, places, number)
             if len(marked) == 2:
@@ -303,8 +307,11 @@ def _mixed(marked: dict[str, tuple[int, int, str]], names: list[str], path: Path
     return DataError(f"{problem} {remedy}", path, line=line, column=place + 1)
 
 
-def _number(field: str) -> float:
-    """The number in a field, nan if there is none."""
+def _number(field: str, separator: str, boolean: bool) -> float:
+    """The number in a field, nan if there is none; of a boolean 1 or 0."""
+    if boolean:
+        return BOOLEANS.get(field.lower(), math.nan)
+    field = with_points(field, separator)
     if not field.isascii() or "_" in field:  # float() reads digits of any script and 1_000, no numbers in a CSV file
         return math.nan
     try:
@@ -313,19 +320,23 @@ def _number(field: str) -> float:
         return math.nan
 
 
-def _unusable(rows: Iterator[tuple[int, list[str]]], head: Head, places: list[int], path: Path) -> DataError:
+def _unusable(
+    rows: Iterator[tuple[int, list[str]]], head: Head, places: list[int], booleans: frozenset[int], path: Path
+) -> DataError:
     """The error for a row with a field that can't be used, and for other columns with such fields in it or below.
 
-    rows: this row and those after it.
+    rows:     this row and those after it.
+    booleans: the places where true and false stand for numbers, as the first row says.
     """
     found: dict[int, tuple[int, str]] = {}
     with suppress(DataError):  # of a line that is not the first thing wrong
         for number, fields in itertools.islice(rows, SEARCHED):
             for place in places:
-                if place not in found and not math.isfinite(_number(with_points(fields[place], head.separator))):
-                    found[place] = number, fields[place]
+                if place in found or math.isfinite(_number(fields[place], head.separator, place in booleans)):
+                    continue
+                found[place] = number, fields[place]
     (first, (line, field)), *others = sorted(found.items(), key=lambda item: (item[1][0], item[0]))
-    what, remedy = _what_is_wrong(field)
+    what, remedy = _what_is_wrong(field, first in booleans)
     if others:
         shown_others = [
             f"{shown(head.names[place])} ({shown(field) if field else 'empty'} in line {number})"
@@ -337,17 +348,19 @@ def _unusable(rows: Iterator[tuple[int, list[str]]], head: Head, places: list[in
     return DataError(f"{shown(head.names[first])} {what}: {remedy}", path, line=line, column=first + 1)
 
 
-def _what_is_wrong(field: str) -> tuple[str, str]:
+def _what_is_wrong(field: str, boolean: bool) -> tuple[str, str]:
     """What to say, after its column's name, of a field that holds no finite number; and the remedy."""
     if field.lower() in MISSING:
         found = f"({shown(field)})" if field else "(an empty field)"
         return f"is missing {found}", "fill it in, or delete the line"
+    if boolean:
+        return f"is {shown(field)}, expected true or false, as in the first row", "write all of the column in one way"
     if is_number(field) and math.isinf(float(field)):
         return f"is infinite or too large ({shown(field)})", "correct it, or delete the line"
     if {",", "."} <= set(field) and field.translate(NO_MARKS).isdecimal():
         return f"is {shown(field)}, expected a number with nothing between its thousands", "write it so"
     if DECIMAL_COMMA.fullmatch(field):
         return f"is {shown(field)}, expected a number with a decimal point", f"write {field.replace(',', '.')}"
-    if field.lower() in ("true", "false"):
-        return f"is {shown(field)}, expected a number", "write 1 for true and 0 for false"
+    if field.lower() in BOOLEANS:
+        return f"is {shown(field)}, expected a number, as in the first row", "write all of the column in one way"
     return f"is {shown(field)}, expected a number", "correct it, write the column's words as numbers, or delete it"
