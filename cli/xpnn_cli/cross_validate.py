@@ -21,6 +21,7 @@ from xpnn_cli.tables import (
     network_options,
     prediction_options,
     predicts_values,
+    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -73,6 +74,7 @@ def cross_validate(
         dataset = xpnn.load(data, limit=limit, **asked)
     say_what_stays(dataset)
     check_shares(settings.output, dataset.train, dataset.labels if predicts_values(dataset) else None, data)
+    say_if_numbers_are_classes(dataset)
     settings = suited(settings, dataset, recipe, changes)
     scores: list[dict[str, float]] = []
     with usage_errors():

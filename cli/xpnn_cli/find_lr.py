@@ -24,6 +24,7 @@ from xpnn_cli.tables import (
     network_options,
     prediction_options,
     predicts_values,
+    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -90,6 +91,7 @@ def find_lr(
         dataset = xpnn.load(data, limit=limit, **asked)
     say_what_stays(dataset)
     check_shares(settings.output, dataset.train, dataset.labels if predicts_values(dataset) else None, data)
+    say_if_numbers_are_classes(dataset)
     settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))

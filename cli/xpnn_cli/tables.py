@@ -15,6 +15,8 @@ import numpy as np
 import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.data.catalogue import NAMES
+from xpnn.data.files import shown
+from xpnn.data.parts import WHOLE
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization, check_target_scaling
 from xpnn.stored import chunks
@@ -27,6 +29,7 @@ PARTS = ("train", "validation", "test")
 FARTHEST = 1e9  # deviations from the mean: from there on outputs are no numbers but overflows
 LIMITS = {"exp": (0, math.inf), "sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1)}
 SHOWN_ROWS, SHOWN_TARGETS = 5, 6
+MOST_NUMBERS = 100  # different whole numbers; more, and more than a tenth of the rows, are hardly meant for classes
 FEWEST_UPDATES = 300  # of a net that learns a table's classes: 150 irises make 50 in the default's ten epochs
 
 
@@ -134,6 +137,21 @@ def suited(settings: Recipe, dataset: xpnn.Dataset, name: str, options: dict[str
 def predicts_values(dataset: xpnn.Dataset) -> bool:
     """Whether the targets are columns of numbers, and no labels."""
     return dataset.columns is not None and dataset.label_column is None
+
+
+def say_if_numbers_are_classes(dataset: xpnn.Dataset, classes: int | None = None) -> None:
+    """A word where a table's labels look like numbers to predict. classes: as the user gives it, who then knows."""
+    if dataset.label_column is None or dataset.columns is None or classes is not None:
+        return
+    if len(dataset.labels) <= MOST_NUMBERS or not all(map(WHOLE.fullmatch, dataset.labels)):
+        return
+    n, count = len(dataset.train), len(np.unique(np.asarray(dataset.train.targets)))
+    if count > MOST_NUMBERS and 10 * count > n:
+        problem = (
+            f"{shown(dataset.label_column)} has {count:,} different whole numbers in {n:,} rows, learnt as classes"
+        )
+        remedy = "to predict the numbers themselves, name it in --targets instead"
+        click.echo(f"{dataset.name}: {problem}; {remedy}", err=True)
 
 
 def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:

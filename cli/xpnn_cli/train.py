@@ -42,6 +42,7 @@ from xpnn_cli.tables import (
     network_options,
     prediction_options,
     predicts_values,
+    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -153,6 +154,7 @@ def train(
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
     say_what_stays(dataset)
+    say_if_numbers_are_classes(dataset, classes)
     for samples, path in ((dataset.train, data), (dataset.test, test_data)):
         check_shares(settings.output, samples, dataset.labels if predicts_values(dataset) else None, path)
     settings = suited(settings, dataset, recipe, changes)

@@ -378,6 +378,46 @@ def test_errors_have_one_line(run: Run) -> None:
             assert len(lines) == 1
 
 
+# -- whole numbers that are hardly classes -----------------------------------------------------------------------------
+
+
+def write_prices(different: int, rows: int, name: str = "houses.csv", lowest: int = 1) -> None:
+    price = lowest + np.arange(rows) % different
+    frame = pd.DataFrame({"area": np.arange(rows) / 7, "price": price})
+    frame.to_csv(name, index=False) if name.endswith("csv") else frame.to_parquet(name)
+
+
+@pytest.mark.parametrize("command", ["train", "cross-validate", "find-lr"])
+@pytest.mark.parametrize("lowest", [0, 1], ids=["numbers", "names"])
+def test_numbers_that_are_learnt_as_classes_are_spoken_of(run: Run, command: str, lowest: int) -> None:
+    said = (
+        "houses.csv: 'price' has 101 different whole numbers in 1,009 rows, learnt as classes; to predict the numbers"
+    )
+    write_prices(101, 1009, lowest=lowest)
+    quick = () if command == "find-lr" else QUICK
+    more = ("--folds", "2") if command == "cross-validate" else ()
+    result = run(command, "houses.csv", "--label-column", "price", *quick, *more)
+    assert [line for line in result.stderr.splitlines() if "classes" in line] == [
+        f"{said} themselves, name it in --targets instead"
+    ]
+    assert "learnt as classes" not in run(command, "houses.csv", "--targets", "price", *quick, *more).stderr
+
+
+def test_nothing_is_said_of_what_may_well_be_classes(run: Run) -> None:
+    for different, rows in ((100, 300), (101, 1010)):
+        write_prices(different, rows)
+        assert "learnt as classes" not in run("train", "houses.csv", "--label-column", "price", *QUICK).stderr
+    write_prices(101, 500)
+    asked = ("houses.csv", "--label-column", "price", *QUICK)
+    assert "learnt as classes" in run("train", *asked).stderr
+    assert "learnt as classes" not in run("train", *asked, "--classes", "102").stderr
+    frame = pd.read_csv("houses.csv")
+    frame.assign(price="p" + frame["price"].astype(str)).to_csv("houses.csv", index=False)
+    assert "learnt as classes" not in run("train", *asked).stderr
+    write_prices(101, 500, "houses.parquet")
+    assert "learnt as classes" in run("train", "houses.parquet", *asked[1:]).stderr
+
+
 # -- docs/data.md ------------------------------------------------------------------------------------------------------
 
 
