@@ -34,7 +34,7 @@ LEARN = """
 import json, sys
 import numpy as np
 import xpnn
-import xpnn.data.memory
+import xpnn.memory
 from xpnn.fast import compiled
 
 path, share, limit = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
@@ -47,7 +47,7 @@ def peak():
         import resource
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-xpnn.data.memory.SHARE = share
+xpnn.memory.SHARE = share
 if compiled.is_installed("scipy"):
     import xpnn.fast.loops
 before = peak()

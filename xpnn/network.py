@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,7 @@ from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
 from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
 from xpnn.losses import Loss, check_loss, check_targets, loss_named, natural_loss
+from xpnn.memory import check_room
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
 from xpnn.stored import StoredRows, named_rows, part_of
 
@@ -66,8 +68,9 @@ class MLP:
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
 
-    Raises ValueError for arguments that can't work, DeviceError for a device that can't be used. All that computes with
-    a net raises DeviceError where its CUDA device runs out of memory or fails.
+    Raises ValueError for arguments that can't work, DeviceError for a device that can't be used, and for a net that the
+    CPU's memory can't hold. All that computes with a net raises DeviceError where its CUDA device runs out of memory or
+    fails.
     """
 
     def __init__(
@@ -121,6 +124,9 @@ class MLP:
         count = parameter_count(self.sizes, bias)
         if count >= MOST_PARAMETERS:
             raise ValueError(f"sizes {list(self.sizes)} make {count} parameters, more than any memory holds")
+        if self.device.kind == "cpu":
+            what = f"sizes {list(self.sizes)} make {count:,} parameters, and initial weights for them take"
+            check_room(_room_to_begin(self.sizes, dtype), what, "choose smaller hidden sizes (--hidden), or float32")
         with self.device.active():
             self.parameters: Array = self.xp.zeros(count, dtype=dtype)
             self.weights: Array = self.parameters[: weight_count(self.sizes)]
@@ -340,6 +346,13 @@ class MLP:
     def __repr__(self) -> str:
         hidden = self.hidden[0] if len(set(self.hidden)) == 1 else list(self.hidden)
         return f"MLP({list(self.sizes)}, hidden={hidden!r}, output={self.output!r}, device='{self.device}')"
+
+
+def _room_to_begin(sizes: Sequence[int], dtype: str) -> int:
+    """Bytes that are written at the same time, at the most, while initial weights are drawn in float64 and cast."""
+    itemsize = 4 if dtype == "float32" else 8
+    weights = [below * above for below, above in itertools.pairwise(sizes)]
+    return max(itemsize * sum(weights[:i]) + (8 + itemsize) * count for i, count in enumerate(weights))
 
 
 def _is_whole(size: Any) -> bool:

@@ -27,6 +27,7 @@ from xpnn.averaging import ParameterAverage
 from xpnn.backend import Array, ArrayModule, matmul, take, xp_of
 from xpnn.layers import PLAIN, Layer, Operations, backward, forward, layers_of
 from xpnn.losses import SCRATCH, smoothed
+from xpnn.memory import check_room
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer
 from xpnn.regularization import NONE, Regularization, Regularizer
@@ -167,6 +168,9 @@ class ReferenceStep:
         self.backward_activations: list[Activation | None] = list(net.activations)
         if self.loss_function.link:
             self.backward_activations[-1] = None  # the loss gives dL/dz
+        if net.device.kind == "cpu":
+            remedy = "choose smaller hidden sizes (--hidden), a smaller batch, the optimizer sgd, or float32"
+            check_room(self._room(), f"training {net.parameters.size:,} parameters takes at least", remedy)
         self.gradient = xp.zeros_like(net.parameters)
         self.gradient_layers: Sequence[Layer | None] = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
@@ -183,6 +187,15 @@ class ReferenceStep:
         self.position = xp.zeros(1, dtype="int64")  # this update's row of the table
         self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
         self.coefficients: Sequence[Array] = ()
+
+    def _room(self) -> int:
+        """Bytes that the updates surely write beside the net: gradient, moments, and the layers' outputs and errors.
+
+        A step that goes without some of them says so.
+        """
+        vectors = 1 + len(self.optimizer.init(self.net.parameters[:1]))
+        values = vectors * self.net.parameters.size + 2 * self.rows * sum(self.net.sizes[1:])
+        return int(values * self.net.parameters.itemsize)
 
     def _make_buffers(self, units: Sequence[int]) -> Buffers:
         """For `self.rows` rows; units: of each layer."""

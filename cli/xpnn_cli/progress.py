@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from xpnn.data.memory import SHARE, VARIABLE, bytes_in
 from xpnn.epochs import Epoch, Progress
 from xpnn.evaluation import Evaluation
+from xpnn.memory import SHARE, VARIABLE, bytes_in
 from xpnn.samples import Dataset
 from xpnn.stored import StoredRows
 

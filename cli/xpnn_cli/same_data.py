@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xpnn
-from xpnn.data.memory import VARIABLE
+from xpnn.memory import VARIABLE
 from xpnn.runs import RunFolder, digest_of
 from xpnn.stored import are_in_file
 from xpnn_cli.config import made_of

@@ -104,6 +104,19 @@ def test_names_with_numbers_and_training_options(run: Run) -> None:
     assert len({plain["loss"], smooth["loss"], found["loss"]}) == 3
 
 
+def test_a_net_that_no_memory_holds_is_refused_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xpnn.memory.obtainable", lambda: 16e9)
+    result = run("train", "--hidden", "99999999", "--device", "cpu", exit_code=1)
+    assert result.stderr.splitlines()[-1] == (
+        "Error: sizes [64, 99999999, 10] make 7,499,999,935 parameters, and initial weights for them take 76.8 GB of "
+        "memory, and 16.0 GB can be had: choose smaller hidden sizes (--hidden), or float32 ($XPNN_MEMORY_MB says how "
+        "much there is, if it is more)"
+    )
+    monkeypatch.setattr("xpnn.memory.obtainable", lambda: 1e8)
+    result = run("train", "--hidden", "100000", "--batch-size", "999", "--device", "cpu", exit_code=1)
+    assert "Error: training 7,500,010 parameters takes at least 0.9 GB of memory, and 0.1 GB can be" in result.stderr
+
+
 def test_no_hidden_layer(run: Run) -> None:
     assert json.loads(run("train", "--hidden", "", "--epochs", "1", "--json").stdout)["sizes"] == [64, 10]
 
@@ -241,7 +254,7 @@ def test_the_longest_name_that_a_file_can_have(run: Run) -> None:
         ("--classes 5", "label 9"),
         ("--lr 1e30", "diverged in epoch 1"),
         ("good.csv --test-data wide.csv", "17"),
-        ("--hidden 9999999,9999999", "not enough memory"),
+        ("--hidden 9999999,9999999", "--hidden"),
     ],
 )
 def test_bad_data_and_failed_runs_are_one_line_and_exit_code_1(run: Run, arguments: str, message: str) -> None:

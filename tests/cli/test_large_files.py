@@ -17,8 +17,7 @@ from click.testing import Result
 from pyarrow import parquet
 
 import xpnn
-from xpnn import stored
-from xpnn.data import memory
+from xpnn import memory, stored
 
 Run = Callable[..., Result]
 SMALL = ("--hidden", "6", "--epochs", "2", "--device", "cpu")

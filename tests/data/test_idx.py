@@ -130,7 +130,7 @@ def test_a_lying_header_allocates_no_more_than_the_file_holds(tmp_path: Path) ->
 
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xpnn.data.memory.SHARE", 0.0)
+    monkeypatch.setattr("xpnn.memory.SHARE", 0.0)
 
 
 @pytest.mark.usefixtures("no_room")

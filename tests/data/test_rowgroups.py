@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 import xpnn
-from xpnn import DataError, load, stored
-from xpnn.data import memory, read_columns, read_samples
+from xpnn import DataError, load, memory, stored
+from xpnn.data import read_columns, read_samples
 from xpnn.data.rowgroups import RowGroups
 from xpnn.stored import StoredRows
 
@@ -263,12 +263,12 @@ def test_a_group_with_fewer_rows_than_the_footer_promises(tmp_path: Path) -> Non
 MEASURED = """
 import resource, sys
 import numpy as np
-import xpnn, xpnn.fast.windows, concurrent.futures.thread, xpnn.data.memory
+import xpnn, xpnn.fast.windows, concurrent.futures.thread, xpnn.memory
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-xpnn.data.memory.SHARE = 0
+xpnn.memory.SHARE = 0
 for path in sys.argv[1:]:  # a small file first, for what pyarrow and a step need
     before = peak()
     data = xpnn.load(path)

@@ -15,12 +15,12 @@ from xpnn.data.blocks import Block, NotPixelsError, label_texts
 from xpnn.data.files import check_limit, check_unpacked
 from xpnn.data.labelled import are_pixels
 from xpnn.data.layouts import Layout, all_bytes, column_list, layout_of, rows_of, values_of
-from xpnn.data.memory import fits
 from xpnn.data.npz import hold_pixels
 from xpnn.data.parts import Rows
 from xpnn.data.rowgroups import in_file, with_labels
 from xpnn.data.table import check_names, check_targets
 from xpnn.errors import DataError, Path
+from xpnn.memory import fits
 from xpnn.samples import Samples
 
 
@@ -47,7 +47,7 @@ def read_columns(
                   (see `labelled.are_pixels`).
 
     Returns inputs (n, n_in): pixels as uint8; lists of other numbers as float32 or float64; columns of others as
-    float64, with their names. Those of a Parquet file that would take too much memory (`xpnn.data.memory`) stay in the
+    float64, with their names. Those of a Parquet file that would take too much memory (`xpnn.memory`) stay in the
     file, if it is not packed, as StoredRows; what they are, its first thousand rows say, or as many as make 1 MB.
     Raises DataError naming the row and the column of what can't be read.
     """

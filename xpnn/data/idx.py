@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened, read_up_to
-from xpnn.data.memory import fits
 from xpnn.errors import DataError, Path
+from xpnn.memory import fits
 from xpnn.samples import Samples
 from xpnn.stored import FlatFile, StoredRows
 
@@ -30,7 +30,7 @@ def read_idx(
 
     limit:    read the first images only, as many as this.
     labelled: look for the labels; if False, the targets are None.
-    may_stay: images that take too much memory (`xpnn.data.memory`) stay in the file, if it is not packed.
+    may_stay: images that take too much memory (`xpnn.memory`) stay in the file, if it is not packed.
 
     Returns (samples, (height, width)): inputs (n, height * width) uint8, an array or StoredRows, targets (n,) int64.
     Raises DataError for a missing, damaged or different file; ValueError if `limit` is less than 1.

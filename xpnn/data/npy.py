@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened
-from xpnn.data.memory import fits
 from xpnn.data.npz import array_in, checked_labels, checked_pixels, read_header
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
+from xpnn.memory import fits
 from xpnn.samples import Samples
 from xpnn.stored import FlatFile, StoredRows
 
@@ -34,7 +34,7 @@ def read_npy(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
     labelled: look for the labels; if False, the targets are None.
 
     Inputs have shape (n, n_in) or (n, height, width): whole numbers of 0-255, which become uint8, or floats, which
-    become float32 or stay float64. Where they would take too much memory (`xpnn.data.memory`) they stay in the file,
+    become float32 or stay float64. Where they would take too much memory (`xpnn.memory`) they stay in the file,
     which must then hold uint8 or floats, row after row. Labels (n,) are whole numbers from 0.
 
     Returns (samples, (height, width) of pictures).

@@ -20,10 +20,10 @@ from xpnn.data.arrow import opened_arrow
 from xpnn.data.files import check_limit, shown
 from xpnn.data.folders import role_of
 from xpnn.data.layouts import Layout, layout_of
-from xpnn.data.memory import fits
 from xpnn.data.parts import MOST_CLASSES, Parts, Rows, by_names, natural_order, parts_of
 from xpnn.data.rowgroups import InFile, RowGroups, in_file, with_labels
 from xpnn.errors import DataError, Path
+from xpnn.memory import fits
 from xpnn.stored import StoredRows
 
 ENDING = ".parquet"
@@ -75,7 +75,7 @@ def read_shards(
     limit:   read the first training rows only, as many as this; those for the test are all read.
     classes: as `load` has it. The others are those of `columnar.read_columns`, of which each file is as the first one.
 
-    Returns inputs (n, n_in): an array, or StoredRows where they would take too much memory (`xpnn.data.memory`).
+    Returns inputs (n, n_in): an array, or StoredRows where they would take too much memory (`xpnn.memory`).
     Raises DataError for files that are missing, differ in their columns, or can't be read in parts.
     """
     check_limit(limit)

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from xpnn.data import places
 from xpnn.data.files import CHUNK, Fingerprint
-from xpnn.data.memory import bytes_in
 from xpnn.errors import Path, XpnnError
 from xpnn.files import write_atomically
+from xpnn.memory import bytes_in
 
 MOST_VARIABLE = "XPNN_CSV_CACHE_MB"
 MOST = 2000  # megabytes that all twins together may take, unless the variable says otherwise

@@ -32,11 +32,16 @@ class BlockStep(ReferenceStep):
         updates: int,
         **options: Any,
     ) -> None:
-        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)
         self.batch = batch_size
+        super().__init__(net, optimizer, inputs, targets, updates * batch_size, **options)
         self.answers = np.empty((self.rows, net.sizes[-1]), dtype=net.dtype)
         self.spare = np.empty_like(self.answers)
         self.done = 0  # updates of the epoch
+
+    def _room(self) -> int:
+        """See ReferenceStep. Loops may go without most buffers, and without the gradient of gradient descent."""
+        vectors = len(self.optimizer.init(self.net.parameters[:1])) + (momentum_of(self.optimizer) is None)
+        return int(vectors * self.net.parameters.nbytes)
 
     def begin_epoch(self, first: int, table: Array) -> None:
         """See Step."""
