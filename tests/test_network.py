@@ -191,6 +191,17 @@ def test_numpys_whole_numbers_are_sizes() -> None:
     assert MLP([np.int64(5), 4, np.uint8(3)]).sizes == (5, 4, 3)
 
 
+def test_wide_nets_are_queried_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = MLP([3, 10, 4])
+    x = np.random.default_rng(0).normal(size=(7, 3))
+    whole = net.query(x)
+    assert net.chunk_rows == QUERY_ROWS
+    for most, rows in ((30, 3), (9, 1)):
+        monkeypatch.setattr("xpnn.network.MOST_VALUES", most)
+        assert net.chunk_rows == rows
+        np.testing.assert_allclose(net.query(x), whole, rtol=1e-5)  # products of other shapes round otherwise
+
+
 def test_memory_is_asked_for_before_the_labels_are_made() -> None:
     with pytest.raises((MemoryError, DeviceError)):
         MLP([64, 10**12])

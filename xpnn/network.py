@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
 CUDA_QUERY_ROWS = 8192  # a GPU wants many at once
+MOST_VALUES = (
+    1 << 28
+)  # of a layer in a chunk on the CPU: a gigabyte, which only layers of a quarter million units reach
 
 
 class ChunkBuffers(NamedTuple):
@@ -236,7 +239,9 @@ class MLP:
     @property
     def chunk_rows(self) -> int:
         """How many rows are best queried at a time."""
-        return QUERY_ROWS if self.device.kind == "cpu" else CUDA_QUERY_ROWS
+        if self.device.kind == "cpu":
+            return max(1, min(QUERY_ROWS, MOST_VALUES // max(self.sizes)))
+        return CUDA_QUERY_ROWS
 
     def _query_chunk(self, x: Array, result: Array) -> None:
         if self.device.kind == "cpu":
