@@ -131,7 +131,7 @@ def train(
     downloads), a file (CSV with a label and then pixels of 0-255 on each line, IDX, NPY, NPZ, Parquet or Arrow, gzipped
     or not; IDX, NPY and Parquet files need not fit into memory), or a folder or ZIP file of pictures, in a folder for
     each class. With --label-column a CSV file has its labels anywhere, and may hold real numbers; with --targets it is
-    a table whose numbers are predicted.
+    a table whose numbers are predicted. Commas, semicolons or tabs stand between a CSV file's columns.
 
     \b
       xpnn train                                digits, in a second
