@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import peak
 import pyarrow as pa
 import pytest
 from hub import hub_table
@@ -261,26 +260,22 @@ def test_a_group_with_fewer_rows_than_the_footer_promises(tmp_path: Path) -> Non
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 MEASURED = """
-import resource, sys
 import numpy as np
 import xpnn, xpnn.fast.windows, concurrent.futures.thread, xpnn.memory
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 xpnn.memory.SHARE = 0
 for path in sys.argv[1:]:  # a small file first, for what pyarrow and a step need
     before = peak()
     data = xpnn.load(path)
     net = xpnn.MLP([data.train.inputs.shape[1], 2])
-    samples, aside = data.train.split(0.05)
+    samples, aside = data.train.split(0.01)
     epochs = list(xpnn.train(net, samples, validation=aside, epochs=1, batch_size=512))
 print(peak() - before, epochs[0].step)
 """
 
 
 def test_peak_memory_stays_below_its_bound(tmp_path: Path) -> None:
-    """Two windows of 64 MB, 32 bytes a row and four row groups; in a process of its own, for a peak never goes down."""
+    """That of docs/large-data.md, with four row groups; a few validation rows are in the 32 MB."""
     pytest.importorskip("resource")
     rows, n_in, group = 60_000, 4000, 2000
     x = np.random.default_rng(0).integers(0, 256, (group, n_in), dtype=np.uint8)
@@ -290,11 +285,8 @@ def test_peak_memory_stays_below_its_bound(tmp_path: Path) -> None:
         with parquet.ParquetWriter(tmp_path / name, table.schema, compression="zstd") as writer:
             for _ in range(groups):
                 writer.write_table(table.slice(0, 100 if name == "small" else group))
-    command = [sys.executable, "-c", MEASURED, str(tmp_path / "small"), str(tmp_path / "large")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    taken, step = done.stdout.split(maxsplit=1)
-    bound = 2 * 2**26 + 32 * rows + 4 * group * n_in + 2**24
+    taken, step = peak.printed(MEASURED, str(tmp_path / "small"), str(tmp_path / "large")).split(maxsplit=1)
+    bound = 2 * 2**26 + 32 * rows + 4 * group * n_in + 2**25
     assert step.strip() == "reference, from file"
-    assert bound < 0.8 * rows * n_in
+    assert bound < 0.85 * rows * n_in
     assert int(taken) < bound
