@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -340,19 +339,16 @@ def test_quick_and_careful_readers_agree(
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
-def test_a_hundred_thousand_rows_take_the_quick_way(path: Path, separator: str) -> None:
-    values = np.random.default_rng(2).normal(size=(100_000, 20)).round(4)
+def test_plain_numbers_take_the_quick_way(path: Path, monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
+    """Which takes half of the careful one's time."""
+    monkeypatch.delattr(table, "_read_carefully")
+    values = np.random.default_rng(2).normal(size=(10_000, 20)).round(4)
     names = [f"c{i}" for i in range(20)]
     np.savetxt(path, values, fmt="%.4f", delimiter=separator, header=separator.join(names), comments="")
     if separator == ";":
         path.write_text(path.read_text().replace(".", ","))
-    started = time.perf_counter()
     samples, _ = read_table(path, ("c7",))
-    seconds = time.perf_counter() - started
     np.testing.assert_array_equal(samples.targets, values[:, 7:8])
-    quick = table._read_quickly(path, Head(names, 1, 1, separator), [0], None)
-    assert quick is not None
-    assert seconds < 5  # it takes 0.4 s, the careful way 0.8 s
 
 
 def test_the_place_of_a_number_that_can_not_be_used(path: Path) -> None:
