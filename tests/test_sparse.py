@@ -65,9 +65,11 @@ def test_no_more_than_a_block_is_dense(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xpnn.sparse, "BLOCK_BYTES", block)
     wide = sparse.csr_array(sparse.random(4000, 2000, 0.005, random_state=0))  # 64 MB if dense
     net = MLP([2000, 4, 1], output="identity", dtype="float64")
-    tracemalloc.start()
     options = OPTIONS | {"epochs": 1, "shuffle": True, "optimizer": optimizers.sgd()}
-    list(SparseTraining(net, wide, np.ones((4000, 1)), None, resume=None, **options))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        list(SparseTraining(net, wide, np.ones((4000, 1)), None, resume=None, **options))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert peak < 5 * block  # a block, the step's copy of a batch, and what a run keeps

@@ -122,10 +122,12 @@ def test_missing_labels(tmp_path: Path) -> None:
 def test_a_lying_header_allocates_no_more_than_the_file_holds(tmp_path: Path) -> None:
     path = write(tmp_path, images=struct.pack(">IIII", 0x803, *[2**32 - 1] * 3) + bytes(1000))
     tracemalloc.start()
-    with pytest.raises(DataError, match="cut short: 1000 bytes follow"):
-        read_idx(path)
-    assert tracemalloc.get_traced_memory()[1] < 10_000_000
-    tracemalloc.stop()
+    try:
+        with pytest.raises(DataError, match="cut short: 1000 bytes follow"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture

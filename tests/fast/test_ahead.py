@@ -139,7 +139,7 @@ def test_the_next_batch_is_augmented_while_one_is_learnt(monkeypatch: pytest.Mon
             begun.set()
 
     monkeypatch.setattr(Augmenter, "augment", noting)
-    monkeypatch.setattr(step.step, "_forward", lambda _: begun.wait(10) or pytest.fail("it was not augmented"))
+    monkeypatch.setattr(step.step, "_forward", lambda _: begun.wait(60) or pytest.fail("it was not augmented"))
     order = step.epoch_order(0, 1)
     step(order[:7])
     assert begun.is_set()
@@ -197,5 +197,5 @@ def test_no_thread_is_left_behind() -> None:
     gc.collect()
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("xpnn-augmentation")]
     for thread in ours:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in ours)

@@ -302,7 +302,7 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     gc.collect()
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("xpnn")]
     for thread in ours:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in ours)
 
 
