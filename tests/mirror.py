@@ -53,7 +53,7 @@ class Mirror:
         with suppress(ConnectionError):  # who asked may have gone
             handler.wfile.write(body[:sent])
         if trouble == "stall":
-            self.released.wait(10)
+            self.released.wait(25)  # less than the 30 seconds after which who asked gives up
 
 
 @contextmanager
