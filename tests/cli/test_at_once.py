@@ -6,7 +6,8 @@ import hashlib
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,16 @@ NEW = ("--run", "run", "--checkpoint-every", "1", "--device", "cpu", *SETTINGS, 
 BUSY = "another process is training there"
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Holds what has to end with the test, also where it fails."""
+    with ExitStack() as one:
+        yield one
+
+
+def started(stack: ExitStack, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A process that trains."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "xpnn_cli", "train", *arguments],
         cwd=folder,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
@@ -31,6 +39,9 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -46,13 +57,16 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return []
 
 
-def test_of_several_processes_one_trains_and_readers_see_whole_epochs(server: Server, tmp_path: Path) -> None:
+def test_of_several_processes_one_trains_and_readers_see_whole_epochs(
+    server: Server, tmp_path: Path, stack: ExitStack
+) -> None:
     (tmp_path / "a").mkdir()
-    processes = [started(tmp_path / "a", *NEW) for _ in range(3)]
+    processes = [started(stack, tmp_path / "a", *NEW) for _ in range(3)]
     seen = []
-    while alive := sum(process.poll() is None for process in processes):
+    while any(process.poll() is None for process in processes):
         seen.append(history(tmp_path / "a"))
-        if alive == 1 and len(seen[-1]) > 9:
+        refused = sum(process.poll() == 1 for process in processes)  # one that is slow to start is so later
+        if refused == 2 and len(seen[-1]) > 9:
             break
     for process in processes:
         process.kill()  # the one that is left
@@ -61,7 +75,7 @@ def test_of_several_processes_one_trains_and_readers_see_whole_epochs(server: Se
     for code, said in ends:
         assert code != 1 or f"run: {BUSY}" in said or "--run run: there is a run in it" in said
 
-    processes = [started(tmp_path / "a", "--resume", "run") for _ in range(3)]
+    processes = [started(stack, tmp_path / "a", "--resume", "run") for _ in range(3)]
     while any(process.poll() is None for process in processes):
         seen.append(history(tmp_path / "a"))
     ends = [ended(process) for process in processes]
@@ -77,7 +91,9 @@ def test_of_several_processes_one_trains_and_readers_see_whole_epochs(server: Se
     assert len({len(records) for records in seen}) > 3  # they were seen to grow
 
 
-def test_two_runs_read_one_file_and_keep_one_twin_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_read_one_file_and_keep_one_twin_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack
+) -> None:
     monkeypatch.setenv("XPNN_CACHE_DIR", str(tmp_path / "cache"))
     generator = np.random.default_rng(0)
     table = generator.integers(0, 256, (900, 785))
@@ -86,7 +102,7 @@ def test_two_runs_read_one_file_and_keep_one_twin_of_it(tmp_path: Path, monkeypa
     options = ("rows.csv", "--device", "cpu", "--hidden", "8", "--epochs", "1")
     models = []
     for names in (("a", "b", "c"), ("d",)):  # the last one reads the twin
-        processes = [started(tmp_path, *options, "--run", name) for name in names]
+        processes = [started(stack, tmp_path, *options, "--run", name) for name in names]
         assert {ended(process)[0] for process in processes} == {0}
         models += [hashlib.sha256((tmp_path / name / "model.safetensors").read_bytes()).hexdigest() for name in names]
         assert [path.suffix for path in (tmp_path / "cache" / "csv").iterdir()] == [".npy"]

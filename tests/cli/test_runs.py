@@ -184,11 +184,11 @@ def test_two_processes_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:
     run("train", "--run", "a", "--epochs", "1")
     Path("a/result.json").unlink()
     before = kept("a")
-    program = "import sys, time; from pathlib import Path; from xpnn.runs import RunFolder\n"
-    program += "with RunFolder(Path('a')).alone(): print('in', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+    program = "import sys; from pathlib import Path; from xpnn.runs import RunFolder\n"
+    program += "with RunFolder(Path('a')).alone(): print('in', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline() == b"in\n"
         for option in ("--run", "--resume"):
             error = one_line(run("train", option, "a", exit_code=1))
             assert "a: another process is training there; wait for its end, or choose a new folder" in error

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -515,20 +516,21 @@ def test_processes_that_read_write_and_delete_at_once_harm_nothing(tmp_path: Pat
     path = tmp_path / "rows.csv"
     np.savetxt(path, rows, "%d", ",")
     command = [sys.executable, "-c", PROGRAM, str(path)]
-    processes = [
-        subprocess.Popen([*command, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for what in ("clear", "keep", "keep")
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert said.splitlines() == [f"{rows[:, 1:].sum()} {rows[:, 0].sum()}"] * 40
+    with ExitStack() as stack:
+        processes = []
+        for what in ("clear", "keep", "keep"):
+            process = subprocess.Popen([*command, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            processes.append(stack.enter_context(process))
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            said, _ = process.communicate()
+            assert process.returncode == 0
+            assert said.splitlines() == [f"{rows[:, 1:].sum()} {rows[:, 0].sum()}"] * 40
     assert values(read_csv(path)) == rows.tolist()
     assert [name for name in in_folder(folder) if name.endswith(".draft")] == []
