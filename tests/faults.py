@@ -28,6 +28,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,6 +214,8 @@ def _work(main: Callable[..., Any], wish: dict[str, Any]) -> None:
     if "largest" in wish:
         resource.setrlimit(resource.RLIMIT_FSIZE, (wish["largest"], wish["largest"]))
     os.chdir(wish["folder"])
+    if signal.SIGINT in wish.get("signals", ()):
+        warnings.simplefilter("ignore", ResourceWarning)  # Ctrl-C may come between a file's opening and its with block
     looks = iter(range(10**9))
     runs.time = SimpleNamespace(monotonic=lambda: float(next(looks)))  # type: ignore[assignment, attr-defined]
     faults = Faults(wish.get("at", 0), wish.get("fault", {}))
