@@ -22,7 +22,7 @@ OWN = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "image": 3, "noisy_6": 6}
 
 
 def read(folder: Path, image: Image.Image, shape: tuple[int, int] = (28, 28), deskew: bool = False) -> list[Digit]:
-    image.save(folder / "photo.png")
+    image.save(folder / "photo.png", compress_level=1)
     return read_digits(folder / "photo.png", shape, deskew=deskew)
 
 
@@ -167,7 +167,7 @@ def test_the_embedded_digits_are_read_from_photos(tmp_path: Path) -> None:
         found = read(tmp_path, lit(image, 40 * i, darkest=0.6), (8, 8))
         assert len(found) == 3
         agree.append(net.predict(np.array([digit.pixels for digit in found])) == net.predict(rows))
-    assert np.mean(agree) > 0.85  # they fill their 8 pixels, but their mass isn't in the middle
+    assert np.mean(agree) > 0.8  # 0.86 where it was tried: they fill their 8 pixels, but their mass isn't in the middle
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,8 @@ def own() -> dict[str, Image.Image]:
     return images
 
 
-def enlarged(image: Image.Image) -> Image.Image:
-    return image.resize((image.width * 600 // image.height, 600), Image.Resampling.BICUBIC)
+def enlarged(image: Image.Image, height: int) -> Image.Image:
+    return image.resize((image.width * height // image.height, height), Image.Resampling.BICUBIC)
 
 
 def said(net: xpnn.MLP, digits: list[Digit]) -> list[int]:
@@ -207,11 +207,11 @@ def test_own_pictures_are_read(tmp_path: Path, mnist_net: xpnn.MLP, own: dict[st
 def test_own_pictures_keep_their_answers(tmp_path: Path, mnist_net: xpnn.MLP, own: dict[str, Image.Image]) -> None:
     agree = []
     for i, image in enumerate(own.values()):
-        answer, big = said(mnist_net, read(tmp_path, image)), enlarged(image)
-        changed = [big, ImageOps.invert(image), ImageOps.invert(big)]
-        changed += [turned(big, degrees) for degrees in (-8, -5, -2, 2, 5, 8)]
-        changed += [lit(big, 50 * i + towards, darkest) for towards, darkest in ((0, 0.3), (120, 0.5), (240, 0.7))]
-        changed += [lit(ImageOps.invert(turned(big, 6)), 50 * i, 0.5)]
+        answer, large, photo = said(mnist_net, read(tmp_path, image)), enlarged(image, 600), enlarged(image, 300)
+        changed = [large, ImageOps.invert(image), ImageOps.invert(large)]
+        changed += [turned(photo, degrees) for degrees in (-8, -5, -2, 2, 5, 8)]
+        changed += [lit(photo, 50 * i + towards, darkest) for towards, darkest in ((0, 0.3), (120, 0.5), (240, 0.7))]
+        changed += [lit(ImageOps.invert(turned(photo, 6)), 50 * i, 0.5)]
         agree += [said(mnist_net, read(tmp_path, other)) == answer for other in changed]
     assert len(agree) == 91
     assert np.mean(agree) >= 0.95
@@ -227,7 +227,7 @@ def test_three_own_pictures_side_by_side_keep_their_answers(
     for i in range(12):
         names = rng.choice(white, 3).tolist()
         row = Image.fromarray(np.concatenate([np.asarray(own[name]) for name in names], axis=1))
-        changed = lit(turned(enlarged(row), rng.uniform(-8, 8)), rng.uniform(0, 360), 0.5)
-        pages = (row, ImageOps.invert(row) if i % 2 else enlarged(row), changed)
+        changed = lit(turned(enlarged(row, 300), rng.uniform(-8, 8)), rng.uniform(0, 360), 0.5)
+        pages = (row, ImageOps.invert(row) if i % 2 else enlarged(row, 300), changed)
         agree += [said(mnist_net, read(tmp_path, page)) == [answers[name] for name in names] for page in pages]
     assert np.mean(agree) >= 0.95
