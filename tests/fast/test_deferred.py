@@ -9,7 +9,7 @@ import pytest
 from fast_cases import CASES, N_IN, Case, distance, divergence, samples_for, trained
 from numpy.typing import NDArray
 
-from xpnn import MLP, Augmentation, Regularization, load, optimizers, train
+from xpnn import MLP, Augmentation, Regularization, Samples, load, optimizers, train
 from xpnn.fast import compiled
 from xpnn.fast.recurrence import coefficients
 
@@ -54,6 +54,31 @@ def naive(W: list[NDArray[Any]], pixels: NDArray[Any], labels: NDArray[Any]) -> 
     return W
 
 
+TEXTBOOK: dict[str, Any] = {
+    "hidden": "sigmoid",
+    "output": "sigmoid",
+    "loss": "squared-error",
+    "bias": False,
+    "scaling": (0.99 / 255, 0.01),
+    "target_range": (0.01, 0.99),
+}
+
+
+def textbook(dtype: str) -> MLP:
+    return MLP([784, 200, 10], **TEXTBOOK, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def looped() -> tuple[Samples, list[NDArray[Any]], list[NDArray[Any]]]:
+    """Rows, and what the naive loop makes of them in float64 and in float32."""
+    rows = load("mnist", limit=10_000).train
+    labels = np.asarray(rows.targets)
+    exact, single = (
+        naive([layer.W for layer in textbook(dtype).layers], rows.inputs, labels) for dtype in ("float64", "float32")
+    )
+    return rows, exact, single
+
+
 @pytest.mark.mnist
 @pytest.mark.parametrize(
     "step",
@@ -62,27 +87,20 @@ def naive(W: list[NDArray[Any]], pixels: NDArray[Any], labels: NDArray[Any]) -> 
         pytest.param("deferred, compiled", marks=pytest.mark.skipif(not compiled.is_installed(), reason="no Numba")),
     ],
 )
-def test_twenty_thousand_samples_are_the_naive_loops(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_samples_are_the_naive_loops(
+    step: str,
+    looped: tuple[Samples, list[NDArray[Any]], list[NDArray[Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compiled, "SECONDS_TO_GAIN", 0.0 if "compiled" in step else np.inf)
-    rows = load("mnist", limit=20_000).train
-    labels = np.asarray(rows.targets)
-    options: dict[str, Any] = {
-        "hidden": "sigmoid",
-        "output": "sigmoid",
-        "loss": "squared-error",
-        "bias": False,
-        "scaling": (0.99 / 255, 0.01),
-        "target_range": (0.01, 0.99),
-    }
-    expected = naive([layer.W for layer in MLP([784, 200, 10], **options, dtype="float64").layers], rows.inputs, labels)
+    rows, expected, single = looped
     errors = {}
     for dtype in ("float64", "float32"):
-        net = MLP([784, 200, 10], **options, dtype=dtype)
+        net = textbook(dtype)
         (epoch,) = train(net, rows, epochs=1, batch_size=1, optimizer=optimizers.sgd(0.1), shuffle=False)
         assert epoch.step == step
         errors[dtype] = max(distance(layer.W, W) for layer, W in zip(net.layers, expected, strict=True))
-    start = [layer.W for layer in MLP([784, 200, 10], **options).layers]
-    own = max(distance(a, W) for a, W in zip(naive(start, rows.inputs, labels), expected, strict=True))
+    own = max(distance(a, W) for a, W in zip(single, expected, strict=True))
     assert errors["float64"] < 1e-12
     assert errors["float32"] < 2 * own
 
