@@ -154,7 +154,7 @@ def test_a_failure_shows_where_the_result_is_fetched(fake_cupy: FakeCupy) -> Non
         lambda net, path: net.to("cuda:1"),
         lambda net, path: net.train(X, T),
         lambda net, path: xpnn.evaluate(net, (X, T)),
-        lambda net, path: xpnn.find_learning_rate(net, (X, T)),
+        lambda net, path: xpnn.find_learning_rate(net, (X, T), steps=20),
         lambda net, path: xpnn.fold_target_scaling(net, [1.0] * 3, [2.0] * 3),
         xpnn.save,
         lambda net, path: xpnn.load_model(path, "cuda"),
@@ -186,15 +186,16 @@ def test_wherever_a_card_fails(fake_cupy: FakeCupy, tmp_path: Path, use: Callabl
 
 def test_a_net_or_rows_that_do_not_fit(fake_cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xpnn.fast.cublas.WORKSPACE", 16)
-    fake_cupy.trouble.total = 4 * MIB
+    monkeypatch.setattr("xpnn.network.CUDA_QUERY_ROWS", 2000)
+    fake_cupy.trouble.total = MIB + 4096
     net = a_net()
-    text = failing(lambda: xpnn.MLP([1024, 1024, 1024], device="cuda"))
-    assert text.startswith("cuda:0 is out of memory: 8.0 MiB more were needed, 4.0 MiB of its 4.0 MiB are free; lower")
-    text = failing(lambda: net.query(np.zeros((400_000, 8))))  # the outputs alone
-    assert text.startswith("cuda:0 is out of memory: 4.6 MiB more were needed, 4.0 MiB of its 4.0 MiB are free; ")
-    rows = np.zeros((140_000, 8))  # 4.3 MiB, and they go through it in chunks
-    assert net.query(rows).shape == (140_000, 3)
-    assert xpnn.evaluate(net, (rows, np.zeros(140_000, dtype=int))).n == 140_000
+    text = failing(lambda: xpnn.MLP([512, 512, 512], device="cuda"))
+    assert text.startswith("cuda:0 is out of memory: 2.0 MiB more were needed, 1.0 MiB of its 1.0 MiB are free; lower")
+    text = failing(lambda: net.query(np.zeros((100_000, 8))))  # the outputs alone
+    assert text.startswith("cuda:0 is out of memory: 1.1 MiB more were needed, 1.0 MiB of its 1.0 MiB are free; ")
+    rows = np.zeros((35_000, 8))  # 1.1 MiB, and they go through it in chunks
+    assert net.query(rows).shape == (35_000, 3)
+    assert xpnn.evaluate(net, (rows, np.zeros(35_000, dtype=int))).n == 35_000
 
     assert net.query(X).shape == (64, 3)
 
