@@ -47,9 +47,12 @@ def cupy_for_the_driver() -> str:
     return str(cupy).replace(">=", "[ctk]>=")
 
 
-def install(session: nox.Session, *more: str) -> None:
-    """Install the test tools, `more`, and the wheel that is built from the tree: never the tree itself."""
-    session.install(*nox.project.dependency_groups(PYPROJECT, "test"), *DEPENDENCIES, *more)
+def install(session: nox.Session, *more: str, group: str = "test") -> None:
+    """Install what tests need, `more`, and the wheel that is built from the tree: never the tree itself.
+
+    group: "tools" where nothing compares with other programs, which are most of a gigabyte.
+    """
+    session.install(*nox.project.dependency_groups(PYPROJECT, group), *DEPENDENCIES, *more)
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--wheel", "--no-isolation", f"--outdir={folder}", silent=True)
         session.install("--no-deps", *map(str, Path(folder).glob("*.whl")))
@@ -88,7 +91,7 @@ def floors(session: nox.Session) -> None:
 @nox.session(default=sys.platform == "linux" and sys.version_info < (3, 14))  # where Atheris is
 def fuzz(session: nox.Session) -> None:
     """Fuzz every reader for some seconds, guided by coverage; `nox -s fuzz -- npz -runs=1000000`: one for long."""
-    install(session, *nox.project.dependency_groups(PYPROJECT, "fuzz"))
+    install(session, *nox.project.dependency_groups(PYPROJECT, "fuzz"), group="tools")
     session.chdir(ROOT / "tests")
     names = session.run("python", "-c", "from fuzz.targets import TARGETS; print(*TARGETS)", silent=True)
     readers = [argument for argument in session.posargs if not argument.startswith("-")] or str(names).split()
@@ -111,14 +114,14 @@ def lint(session: nox.Session) -> None:
 def cupy_names(session: nox.Session) -> None:
     """Compare with the real CuPy and compile the kernels with NVIDIA's compiler: neither needs a GPU or a driver."""
     nvrtc = nox.project.dependency_groups(PYPROJECT, "nvrtc")
-    install(session, *PYPROJECT["project"]["optional-dependencies"]["cuda12x"], *nvrtc)
+    install(session, *PYPROJECT["project"]["optional-dependencies"]["cuda12x"], *nvrtc, group="tools")
     run_pytest(session, "cpu,fake", "test_cupy_names.py", "test_backend.py", "fast/test_kernels_compile.py")
 
 
 @nox.session(default=False)
 def jit(session: nox.Session) -> None:
     """Compare the loops that Numba compiles with NumPy's."""
-    install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"])
+    install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"], group="tools")
     run_pytest(
         session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps"
     )
