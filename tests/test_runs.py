@@ -110,7 +110,7 @@ def test_what_killed_processes_left_half_written_goes(folder: RunFolder) -> None
 def test_another_process_is_kept_out_until_this_one_ends_however_it_does(folder: RunFolder) -> None:
     program = "import sys; from pathlib import Path; from xpnn.runs import RunFolder\n"
     program += "with RunFolder(Path(sys.argv[1])).alone(): print('in', flush=True); sys.stdin.read()"
-    command, pipe = [sys.executable, "-c", program, folder.path], subprocess.PIPE
+    command, pipe = [sys.executable, "-c", program, str(folder.path)], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"in\n"
