@@ -17,7 +17,7 @@ from xpnn.files import write_atomically
 from xpnn.plots import digit_png
 from xpnn.recipes import RECIPES
 from xpnn_cli.augmentation import AUGMENTATION_OPTIONS, check_square
-from xpnn_cli.options import GroupedCommand, writable
+from xpnn_cli.options import GroupedCommand, check_not_read, writable
 from xpnn_cli.pictures import printable, side_by_side
 from xpnn_cli.settings import refuse_options, usage_errors
 from xpnn_cli.tables import label_column_option
@@ -60,6 +60,7 @@ def draw(
       xpnn draw mnist --index 7
       xpnn draw mnist --augment --rotate 10 --elastic 34
     """
+    check_not_read("--out", out, data=data)
     if not augment:
         refuse_options({"seed": seed, **changes}, ["seed", *changes], "is for --augment; give that too.")
     with usage_errors():  # whatever the labels are, it draws

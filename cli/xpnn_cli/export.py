@@ -9,7 +9,7 @@ import click
 
 import xpnn
 from xpnn.onnx import INPUT_DTYPES
-from xpnn_cli.options import json_option, print_json, writable
+from xpnn_cli.options import check_not_read, json_option, print_json, writable
 
 if TYPE_CHECKING:
     from onnx import ValueInfoProto
@@ -51,8 +51,7 @@ def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, a
     Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
     """
     net = xpnn.load_model(model).to(dtype=dtype)
-    if path.exists() and path.samefile(model):
-        raise click.UsageError(f"--onnx: {path} is the model itself, which would be lost; choose another name.")
+    check_not_read("--onnx", path, model=model)
     written = xpnn.export_onnx(net, path, input_dtype=input_dtype)
     facts = {"onnx": str(path), "bytes": path.stat().st_size, "opset": written.opset_import[0].version}
     ends = {name: list(map(_described, getattr(written.graph, name))) for name in ("input", "output")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 import numpy as np
 
 from xpnn.backend import Device, why_no_cuda
+from xpnn.data.catalogue import NAMES
 from xpnn.errors import ModelFileError
 from xpnn.files import check_writable
 
@@ -56,6 +58,16 @@ def writable(ctx: click.Context, parameter: click.Parameter, value: Path | None)
         raise click.BadParameter(f"there is no folder {value.parent}; make it first.")
     check_writable(value)
     return value
+
+
+def check_not_read(option: str, written: Path | None, **read: str | Path | None) -> None:
+    """Raise UsageError where the file that an option names is one of those that are read: it would be lost."""
+    if written is None or not os.path.exists(written):
+        return
+    for name, path in read.items():
+        if path is not None and path not in NAMES and os.path.exists(path) and os.path.samefile(path, written):
+            problem = f"{written} is the {name.replace('_', ' ')} itself, which would be lost"
+            raise click.UsageError(f"{option}: {problem}; choose another name.")
 
 
 def typed(path: Path | str) -> str:

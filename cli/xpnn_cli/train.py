@@ -22,6 +22,7 @@ from xpnn_cli.config import made_of
 from xpnn_cli.options import (
     GroupedCommand,
     GroupedOption,
+    check_not_read,
     chosen_device,
     device_option,
     finite,
@@ -150,6 +151,7 @@ def train(
         return
     settings = chosen_recipe(recipe, changes, asked["targets"])
     out = _place_for_the_model(out, folder)
+    check_not_read("--out", out, data=data, test_data=test_data, validation_data=validation_data, configuration=config)
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)

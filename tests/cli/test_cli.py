@@ -162,6 +162,34 @@ def test_csv_with_and_without_test_data(run: Run) -> None:
     assert more["sizes"] == [16, 200, 5]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lost"),
+    [
+        ("train own.csv", "data"),
+        ("train digits --test-data own.csv", "test data"),
+        ("train digits --validation-data own.csv", "validation data"),
+        ("train --config own.csv", "configuration"),
+        ("draw own.csv", "data"),
+    ],
+)
+def test_what_is_read_is_never_replaced(run: Run, arguments: str, lost: str) -> None:
+    if lost == "configuration":
+        Path("own.csv").write_text('data = "digits"\n')
+    else:
+        write_csv("own.csv", columns=64)
+    content = Path("own.csv").read_bytes()
+    Path("link").symlink_to("own.csv")
+    for place in ("./own.csv", "link"):
+        result = run(*arguments.split(), "--out", place, exit_code=2)
+        assert f"--out: {Path(place)} is the {lost} itself, which would be lost; choose another name" in result.stderr
+        assert Path("own.csv").read_bytes() == content
+
+
+def test_a_model_may_be_called_as_a_data_set_is(run: Run) -> None:
+    for _ in range(2):
+        run("train", "digits", "--epochs", "1", "--out", "digits")
+
+
 def test_pictures_of_no_rows_are_left_out(run: Run) -> None:
     write_csv("wide.csv", columns=17)
     assert "saved model.safetensors" in run("train", "wide.csv").stdout
