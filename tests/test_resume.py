@@ -36,6 +36,7 @@ from xpnn import (
 from xpnn.fast import ahead, batches, captured, compiled, online
 from xpnn.recipes import Recipe
 from xpnn.schedules import linear
+from xpnn.state import Sums
 
 EPOCHS = 3
 CASES = {
@@ -275,12 +276,17 @@ def test_a_run_that_will_diverge_does_so_after_its_resumption_too() -> None:
     np.testing.assert_array_equal(*nets)
 
 
+TEN = {"rows": 10, "sums": Sums(loss=3.0, hits=4, finite_updates=2)}  # rows, in two updates
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
         ({"epoch": 3}, {}, "the state is one after 3 epochs, and this run has only 2"),
         ({"rows": 7}, {}, "after 7 rows of an epoch, which 23 rows in batches of 5 don't come to"),
         ({"rows": 30}, {}, "after 30 rows of an epoch"),
+        (TEN, {"batch_size": 2}, "another run's: its 10 rows of an epoch were 2 updates, not the 5 of batches of 2"),
+        (TEN, {"batch_size": 10}, "its 10 rows of an epoch were 2 updates, not the 1 of batches of 10"),
         ({"parameters": np.zeros(3, "float32")}, {}, r"another net's: its parameters are \(3,\) float32, not \(81,\)"),
         ({"parameters": np.zeros(81)}, {}, r"another net's: its parameters are \(81,\) float64, not \(81,\) float32"),
         ({}, {"optimizer": optimizers.lion()}, "another run's: it has the vectors .'optimizer.first_moment', 'optimi"),

@@ -255,5 +255,11 @@ def _check_state(state: TrainingState, net: MLP, step: Step, plan: Plan) -> None
             f"the state is one after {state.rows} rows of an epoch, which {plan.rows} rows in batches of "
             f"{plan.batch_size} don't come to"
         )
+    updates, finite = math.ceil(state.rows / plan.batch_size), state.sums.finite_updates
+    if finite > updates or (finite < updates and math.isfinite(state.sums.loss)):
+        raise ValueError(
+            f"the state is another run's: its {state.rows} rows of an epoch were {finite} updates, not the {updates} "
+            f"of batches of {plan.batch_size}"
+        )
     if state.plateau is not None and plan.plateau is None:
         raise ValueError("the state is another run's: that one had a plateau")
