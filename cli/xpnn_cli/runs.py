@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -166,11 +167,12 @@ def _check_alone(resume: Path) -> None:
             )
 
 
-def is_finished(folder: RunFolder, as_json: bool) -> bool:
-    """Whether there is nothing left to do, which is then said."""
+def is_finished(folder: RunFolder, out: Path, as_json: bool) -> bool:
+    """Whether there is nothing left to do, which is then said. out: where the model is; the folder may have moved."""
     result = folder.finished()
     if result is None:
         return False
+    result["model"] = os.path.abspath(out)
     if as_json:
         print_json(result)
     else:

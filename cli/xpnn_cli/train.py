@@ -147,7 +147,7 @@ def train(
       xpnn train --config runs/first/config.toml --run runs/again
     """
     folder = click.get_current_context().with_resource(opened(run, resume, checkpoint_every))
-    if folder is not None and is_finished(folder, as_json):
+    if folder is not None and is_finished(folder, _place_for_the_model(out, folder), as_json):
         return
     settings = chosen_recipe(recipe, changes, asked["targets"])
     out = _place_for_the_model(out, folder)

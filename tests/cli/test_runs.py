@@ -166,6 +166,17 @@ def test_a_finished_run_says_so(run: Run) -> None:
     assert kept("a") == before
 
 
+def test_a_finished_run_that_was_moved_says_where_its_model_is(run: Run) -> None:
+    run("train", "--run", "a", "--epochs", "1")
+    run("train", "--run", "b", "--epochs", "1", "--out", "apart.safetensors")
+    for name, model in (("a", "moved a/model.safetensors"), ("b", "apart.safetensors")):
+        Path(name).rename(f"moved {name}")
+        assert run("train", "--resume", f"moved {name}").stdout.endswith(f"its model is {Path(model).resolve()}\n")
+        assert json.loads(run("train", "--resume", f"moved {name}", "--json").stdout)["model"] == str(
+            Path(model).resolve()
+        )
+
+
 def test_a_folder_with_a_run_takes_no_other(run: Run) -> None:
     run("train", "--run", "a", "--epochs", "1")
     before = kept("a")
