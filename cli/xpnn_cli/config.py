@@ -93,7 +93,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], str]:
         problem = f"it has more than {MOST_BYTES:,} bytes, or {MOST_DOTS:,} dots in a line"
         raise click.UsageError(f"{path}: this is no file of settings, for {problem}; check the name")
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # editors on Windows begin a file with a byte order mark
         return tomllib.loads(text), text
     except (ValueError, RecursionError) as error:  # of TOML, and of UTF-8
         raise click.UsageError(in_one_line(f"{path}: this is no TOML ({error}); correct it")) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,11 @@ def test_a_file_that_is_none(run: Run) -> None:
     assert "no.toml: no such file" in run("train", "--config", "no.toml", exit_code=2).stderr
     Path("my.toml").write_bytes(b"\xff\xfe")
     assert "my.toml: this is no TOML ('utf-8' codec" in run("train", "--config", "my.toml", exit_code=2).stderr
+
+
+def test_a_file_of_an_editor_on_windows(run: Run) -> None:
+    Path("my.toml").write_bytes(b"\xef\xbb\xbfhidden = [7]\r\nepochs = 1\r\n")
+    assert json.loads(run("train", "--config", "my.toml", "--json").stdout)["sizes"] == [64, 7, 10]
 
 
 def test_each_option_of_train_has_a_name_there() -> None:
