@@ -160,6 +160,16 @@ def test_class_weights_multiply_the_rows_own() -> None:
         MLPClassifier(class_weight="balanced").partial_fit(x, y)
 
 
+def test_class_weights_of_classes_that_a_part_of_the_rows_lacks() -> None:
+    for name, class_weight in (("classes", {0: 5.0, 2: 3.0}), ("labels", [{1: 5.0}, {}, {}, {}, {}])):
+        _, x, y = SETS[name]
+        part = y > 0 if name == "classes" else y[:, 0] == 0
+        x, y, classes = x[part], y[part], range(3 if name == "classes" else 5)
+        factors = np.where(y == 2, 3.0, 1.0) if name == "classes" else np.ones(len(y))
+        found = MLPClassifier(**QUICK, class_weight=class_weight).partial_fit(x, y, classes=classes)
+        assert bits(found) == bits(MLPClassifier(**QUICK).partial_fit(x, y, factors, classes))
+
+
 @ALL
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_partial_fit_is_the_next_epoch_to_the_bit(name: str, solver: str) -> None:

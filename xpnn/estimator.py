@@ -462,9 +462,12 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
         if self.class_weight is None:
             return rows
         codes = rows.targets.astype(np.int64)
-        weights = compute_sample_weight(
-            self.class_weight, codes if self._is_multilabel else self.classes_[codes.ravel()]
-        )
+        labels = codes if self._is_multilabel else self.classes_[codes.ravel()]
+        asked = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]
+        if all(isinstance(one, dict) for one in asked):  # it may name classes that aren't among these rows
+            every = np.repeat([[0], [1]], codes.shape[1], axis=1) if self._is_multilabel else self.classes_
+            labels = np.concatenate([labels, every])
+        weights = compute_sample_weight(self.class_weight, labels)[: len(codes)]
         return rows._replace(weights=weights if rows.weights is None else weights * rows.weights)
 
     def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
