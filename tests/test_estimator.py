@@ -538,6 +538,11 @@ def test_rows_that_do_not_fit_are_refused() -> None:
         model.fit(x, y, sample_weight=np.zeros(len(x)))
     with pytest.raises(ValueError, match="Negative values"):
         model.fit(x, y, sample_weight=-np.ones(len(x)))
+    for name in ("number", "two classes"):
+        kind, x, y = SETS[name]
+        for row in range(20):  # the only one that counts, held out or not
+            with pytest.raises(ValueError, match="a non-zero number among the rows held out, and one among the others"):
+                OURS[kind](**QUICK, early_stopping=True).fit(x, y, sample_weight=np.arange(len(x)) == row)
 
 
 def test_epochs_and_scores_are_printed_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

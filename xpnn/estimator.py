@@ -201,7 +201,13 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         )
         if len(aside) < 2:
             raise ValueError("The validation set is too small: raise validation_fraction, or give validation_data")
-        return rows.take(kept), rows.take(aside)
+        learnt, held_out = rows.take(kept), rows.take(aside)
+        if not all(part.weights is None or part.weights.any() for part in (learnt, held_out)):
+            raise ValueError(
+                "Sample weights must contain a non-zero number among the rows held out, and one among the others: "
+                "give validation_data"
+            )
+        return learnt, held_out
 
     def _answers(self, X: Any) -> NDArray[Any]:
         """(n, n_out) for rows that a user gives."""
