@@ -501,6 +501,8 @@ def test_a_run_without_convergence_warns_where_fit_was_called() -> None:
     [
         ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be > 0, got [5, 0]."),
         ({"hidden_layer_sizes": (5.5,)}, "sizes must be two or more positive whole numbers"),
+        ({"hidden_layer_sizes": ((5,), 5)}, "sizes must be two or more positive whole numbers, not [8, (5,), 5, 1]"),
+        ({"hidden_layer_sizes": ["5"]}, "sizes must be two or more positive whole numbers, not [8, '5', 1]"),
         ({"activation": "relo"}, "unknown hidden activation 'relo': choose from"),
         (
             {"alpha": -1},

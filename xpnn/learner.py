@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ class Learner:
         """A new net with initial weights, and a record without entries."""
         hidden_sizes = self.hidden_layer_sizes
         hidden_sizes = list(hidden_sizes) if np.iterable(hidden_sizes) else [hidden_sizes]
-        if min(hidden_sizes, default=1) <= 0:
+        if any(isinstance(size, Integral) and size <= 0 for size in hidden_sizes):  # `MLP` refuses what is no number
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_sizes}.")
         hidden = "sigmoid" if self.activation == "logistic" else self.activation
         n_out, output, loss = self._output(rows.targets)
