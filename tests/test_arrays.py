@@ -220,7 +220,8 @@ def test_words_as_targets_are_named() -> None:
         ([1, [2, 3]], "row 1, counted from 0, has 2 values, but row 0 has a number"),
         ([[[1], [2, 3]], [[1], [2]]], "the lists inside the rows are not all of one length"),
         ([[1, 2], [3, None]], "row 1, column 1, counted from 0, is missing"),
-        ([[1, 2], ["3", 4]], "row 0, column 0, counted from 0, holds '1', but"),  # NumPy reads all of them as text
+        ([[1, 2], ["3", 4]], "row 1, column 0, counted from 0, holds '3', but"),
+        ((1.5, b"x", 2), "row 1, counted from 0, holds b'x', but"),
         ([[1, 2], [3, pd.NA]], "row 1, column 1, counted from 0, is missing"),
         (np.array([[1, "two"]], dtype=object), "row 0, column 1, counted from 0, holds 'two'"),
         (np.array([[1, "x" * 99]], dtype=object), f"holds 'x{'x' * 17}…, but"),

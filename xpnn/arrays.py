@@ -177,6 +177,8 @@ def _numbers(values: Any, name: str | None = None) -> NDArray[Any]:
     if array.dtype.name == "bfloat16":  # ml_dtypes', as JAX has
         return array.astype("float32")
     if array.dtype.kind in "OSUT":
+        if isinstance(values, list | tuple):  # NumPy made texts of the numbers beside one
+            array = np.asarray(values, dtype=object)
         return _from_objects(array.astype(object), name)
     if name is None and _library(values) not in TABLES:
         return array  # the net looks at the rest
