@@ -147,6 +147,8 @@ def test_weights_too_large_for_the_dtype_are_refused() -> None:
 def test_a_model_instead_of_its_weights_is_refused_with_the_remedy() -> None:
     with pytest.raises(TypeError, match=r"a state dict, not MLP: give model\.state_dict\(\)"):
         from_torch(MLP([3, 2]))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not one that holds others, 'model', 'optimizer': give the model's"):
+        from_torch({"epoch": 3, "model": arrays(3, 2), "optimizer": {}})
     with pytest.raises(TypeError, match=r"a Sequential model or a list, not MLP: give from_keras\(model\.layers\)"):
         from_keras(MLP([3, 2]))
     with pytest.raises(ValueError, match="MLPClassifier has no weights: give .*, and fit it first"):

@@ -46,10 +46,14 @@ def from_torch(
     settings:   of `MLP`: scaling, standardization, labels, device, dtype and so on. Without a dtype the net has the
                 weights': float64, or else float32, which holds every bfloat16 and float16 exactly.
 
-    Raises DataError for tensors that are no such layers, ValueError as `MLP` does.
+    Raises DataError for tensors that are no such layers, TypeError for what is no state dict, ValueError as `MLP` does.
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"from_torch takes a state dict, not {type(state_dict).__name__}: give model.state_dict()")
+    inner = [repr(name) for name, part in state_dict.items() if isinstance(part, Mapping)]
+    if inner:
+        names = ", ".join(inner)
+        raise TypeError(f"from_torch takes a state dict, not one that holds others, {names}: give the model's")
     return _net(_paired(_in_order(state_dict)), hidden, output, settings)
 
 
