@@ -103,6 +103,24 @@ def test_the_file_is_that_of_any_net(tmp_path: Path, device: str) -> None:
     assert there.predict(X).tolist() == model.predict(X).tolist()
 
 
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (["cat", "dog", "eel"], ("cat", "dog", "eel")),
+        ([2, 5, 8], ("2", "5", "8")),
+        ([0, 1, 2], ("0", "1", "2")),
+        (["cat", "dog\n", "eel"], ("0", "1", "2")),  # which no net may have
+        (["cat", "dog"], ("0",)),  # one output
+    ],
+)
+def test_the_net_in_the_file_knows_the_names_of_the_classes(
+    tmp_path: Path, classes: list[Any], labels: tuple[str, ...]
+) -> None:
+    MLPClassifier(**QUICK).fit(X, np.array(classes)[Y % len(classes)]).save(tmp_path / "model")
+    assert xpnn.load_model(tmp_path / "model").labels == labels
+    assert MLPClassifier.load(tmp_path / "model").classes_.tolist() == classes
+
+
 def test_of_lbfgs_there_is_no_state_to_go_on_from(tmp_path: Path) -> None:
     model = fitted("strings", solver="lbfgs")
     model.save(tmp_path / "model")

@@ -476,15 +476,16 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
         weights = compute_sample_weight(self.class_weight, labels)[: len(codes)]
         return rows._replace(weights=weights if rows.weights is None else weights * rows.weights)
 
-    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
-        """How many outputs there are, their activation, and the loss."""
+    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str, tuple[str, ...] | None]:
+        """How many outputs there are, their activation, the loss, and names where each is a class that has one."""
         n_out, output = (len(self.classes_), "softmax") if targets.ndim == 1 else (targets.shape[1], "sigmoid")
         loss = self.loss.replace("_", "-")
         if loss == "log-loss":
             loss = natural_loss(output)
         elif loss.startswith("focal") and output == "sigmoid":
             loss = f"binary-{loss}"
-        return n_out, output, loss
+        names = tuple(map(str, self.classes_)) if output == "softmax" else None
+        return n_out, output, loss, names if names and all(map(str.isprintable, names)) else None
 
     def _codes(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
         """The answers in the form of `_targets`."""
@@ -616,9 +617,9 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
             check_targets(columns, self.loss)  # now, while rows have the numbers that the user gave them
         return columns
 
-    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
-        """How many outputs there are, their activation, and the loss."""
-        return targets.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss.replace("_", "-")
+    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str, None]:
+        """How many outputs there are, their activation, and the loss; they have no names."""
+        return targets.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss.replace("_", "-"), None
 
     def _loss_of(self, epoch: Epoch) -> float:
         """The mean over the outputs, as scikit-learn's but for poisson; xpnn's is the sum."""

@@ -70,12 +70,13 @@ class Learner:
         if any(isinstance(size, Integral) and size <= 0 for size in hidden_sizes):  # `MLP` refuses what is no number
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_sizes}.")
         hidden = "sigmoid" if self.activation == "logistic" else self.activation
-        n_out, output, loss = self._output(rows.targets)
+        n_out, output, loss, labels = self._output(rows.targets)
         self.net_ = MLP(
             (rows.inputs.shape[1], *hidden_sizes, n_out),
             hidden=hidden,
             output=output,
             loss=loss,
+            labels=labels,
             device=self.device,
             dtype=rows.inputs.dtype.name,
         )
