@@ -304,6 +304,7 @@ def test_plateau_lowers_the_rate_by_the_validation_loss_and_goes_on_where_it_was
     [
         ({"plateau": 5}, "plateau must be a ReduceOnPlateau"),
         ({"plateau": ReduceOnPlateau}, "plateau must be a ReduceOnPlateau"),
+        ({"resume": "run/checkpoint"}, r"resume must be a state, such as load_state\(path\)\.state, not a str"),
         ({"regularization": None}, "regularization must be a Regularization"),
         ({"regularization": {"l2": 0.1}}, "regularization must be a Regularization"),
     ],

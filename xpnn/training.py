@@ -81,7 +81,7 @@ def train(
     the net has the parameters with which the epoch began, unless its device is lost.
     """
     chosen = adam() if optimizer is None else optimizer
-    _check_types(chosen, regularization, augmentation, plateau)
+    _check_types(chosen, regularization, augmentation, plateau, resume)
     _check_options(epochs, batch_size, seed, error_rule, average_decay)
     _check_precision(net, precision, fast)
     check_smoothing(net.loss, label_smoothing)
@@ -127,7 +127,9 @@ def _silent(_: str) -> None:
     pass
 
 
-def _check_types(optimizer: object, regularization: object, augmentation: object, plateau: object) -> None:
+def _check_types(
+    optimizer: object, regularization: object, augmentation: object, plateau: object, resume: object
+) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be one of xpnn.optimizers, called, such as adam(0.001); not {optimizer!r}")
     if not isinstance(regularization, Regularization):
@@ -138,6 +140,8 @@ def _check_types(optimizer: object, regularization: object, augmentation: object
         raise TypeError(f"augmentation must be an Augmentation, such as Augmentation(rotate=10); not {augmentation!r}")
     if not isinstance(plateau, ReduceOnPlateau | None):
         raise TypeError(f"plateau must be a ReduceOnPlateau(), not {plateau!r}")
+    if not isinstance(resume, TrainingState | None):
+        raise TypeError(f"resume must be a state, such as load_state(path).state, not a {type(resume).__name__}")
 
 
 def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, average_decay: float) -> None:
