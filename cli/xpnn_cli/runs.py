@@ -125,7 +125,10 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _settings_of_run(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     """Have the command's options be those of the run."""
     if path is not None:
-        config = RunFolder(path).config
+        folder = RunFolder(path)
+        config = folder.config
+        if not config.exists() and folder.has_work():
+            raise xpnn.XpnnError(f"--resume {path}: the run's {config.name} is missing; put it back")
         if not config.exists():
             raise xpnn.XpnnError(f"--resume {path}: there is no run to go on with; start one with --run {typed(path)}")
         read_config(ctx, parameter, config)

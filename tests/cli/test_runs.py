@@ -246,6 +246,9 @@ def test_no_settings_go_with_resume(run: Run, options: list[str], name: str) -> 
 
 def test_what_can_not_be_resumed(run: Run) -> None:
     assert "--resume b: there is no run to go on with" in run("train", "--resume", "b", exit_code=1).stderr
+    run("train", "--run", "c", "--epochs", "1")
+    Path("c/config.toml").unlink()
+    assert "--resume c: the run's config.toml is missing; put it" in run("train", "--resume", "c", exit_code=1).stderr
     assert not Path("b").exists()
     assert "--checkpoint-every is for --run" in run("train", "--checkpoint-every", "5", exit_code=2).stderr
     error = one_line(run("train", "--run", "b", "--optimizer", "lbfgs", "--checkpoint-every", "5", exit_code=2))
