@@ -118,12 +118,19 @@ def chosen_device(name: str) -> Device:
     return device
 
 
-def refuse_unless_finite(values: Any, model: str) -> None:
-    """Raise ModelFileError if what a model gave is not finite: nothing can be read from it."""
-    if not np.isfinite(values).all():
-        raise ModelFileError(
-            f"{model}: its answers are not finite numbers, so its weights are too large; train it anew"
-        )
+def refuse_unless_finite(values: Any, model: str, output: str) -> None:
+    """Raise ModelFileError if what a model gave is not finite: nothing can be read from it.
+
+    values: (n, n_out), or a number of all rows; output: the activation behind which they are.
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    if output == "exp":
+        row = f"; the first is row {int(finite.all(axis=1).argmin()) + 1}" if np.ndim(values) == 2 else ""
+        problem = "rows far from those that were learnt come to more than exp can hold; correct them"
+        raise ModelFileError(f"{model}: its answers are not finite numbers, for {problem}{row}")
+    raise ModelFileError(f"{model}: its answers are not finite numbers, so its weights are too large; train it anew")
 
 
 def print_json(result: Any) -> None:

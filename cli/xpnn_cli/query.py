@@ -135,7 +135,7 @@ def _values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
     samples = read_for(net, path, with_targets=False)
     with np.errstate(all="ignore"):
         outputs = xpnn.to_host(net.query(samples.inputs))
-    refuse_unless_finite(outputs, model)
+    refuse_unless_finite(outputs, model, net.output)
     return [
         origin | {"values": dict(zip(net.labels, row, strict=True))}
         for origin, row in zip(_numbered(path, len(outputs)), outputs.tolist(), strict=True)
@@ -180,7 +180,7 @@ def _ask(net: xpnn.MLP, model: str, rows: NDArray[Any], origins: list[dict[str, 
     """An answer for each row: where it is from, and what the net says."""
     with np.errstate(all="ignore"):
         found = xpnn.to_host(net.query(rows))
-    refuse_unless_finite(found, model)
+    refuse_unless_finite(found, model, net.output)
     return [origin | _answer(net, outputs) for origin, outputs in zip(origins, found, strict=True)]
 
 

@@ -45,7 +45,7 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool, l
         samples = read(net, model, data, limit, label_column)
     with np.errstate(all="ignore"):
         found = xpnn.evaluate(net, samples)
-    refuse_unless_finite(found.loss, model)
+    refuse_unless_finite(found.loss, model, net.output)
     if as_json:
         confusion = None if found.confusion is None else found.confusion.tolist()
         print_json({"accuracy": None, "confusion": confusion, "n": found.n} | found.scores())

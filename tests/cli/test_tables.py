@@ -344,6 +344,16 @@ def test_test_and_query_refuse_what_does_not_fit(run: Run) -> None:
     assert "there are no column names" in run("query", model, "ask.csv", exit_code=1).stderr
 
 
+def test_rows_that_come_to_more_than_exp_can_hold(run: Run) -> None:
+    net = xpnn.MLP([1, 1], output="exp", columns=["x"], labels=["y"])
+    net.parameters[...] = 1
+    xpnn.save(net, "model")
+    Path("far.csv").write_text("x,y\n3,1\n100,1\n2,1\n")
+    for command, row in (("query", "; the first is row 2"), ("test", "")):
+        error = run(command, "model", "far.csv", "--device", "cpu", exit_code=1).stderr
+        assert error.endswith(f"far from those that were learnt come to more than exp can hold; correct them{row}\n")
+
+
 def test_what_a_diverged_run_leaves_answers_in_the_targets_own_units(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     write_houses()
     train = Recipe.train
