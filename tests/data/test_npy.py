@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xpnn import DataError, load
-from xpnn.data import file_format, memory, read_npy, read_samples
+from xpnn import DataError, load, memory
+from xpnn.data import file_format, read_npy, read_samples
 from xpnn.data.npy import find_labels
 from xpnn.stored import StoredRows
 

@@ -15,8 +15,8 @@ from hub import hub_table
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from xpnn import DataError, load
-from xpnn.data import file_format, memory, read_samples
+from xpnn import DataError, load, memory
+from xpnn.data import file_format, read_samples
 from xpnn.stored import StoredRows
 
 N = 40
