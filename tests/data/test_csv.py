@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xpnn.data import csv, files, lines
@@ -248,6 +248,7 @@ LINES = st.lists(st.one_of(FIELDS, st.just("0"), st.text(max_size=3)), min_size=
 CONTENTS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", "\n\n"])), max_size=4)
 
 
+@example([(["0"], "\n"), (["5\x00"], "\n")], None, True, ",")
 @given(CONTENTS, st.sampled_from([None, 1, 2]), st.booleans(), st.sampled_from(",;\t"))
 def test_quick_and_careful_readers_agree(
     tmp_path_factory: pytest.TempPathFactory,

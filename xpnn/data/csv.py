@@ -93,7 +93,9 @@ def _read_quickly(
         warnings.simplefilter("error")
         try:
             table = np.loadtxt(data_lines, dtype=np.uint8, delimiter=separator, comments=None, ndmin=2, max_rows=most)
-        except DataError:  # of `read_lines`, which the careful reader would meet, too
+        except DataError:  # of `read_lines`, which the careful reader would meet too, if it goes beyond the first line
+            if separator not in first:
+                return None
             raise
         except (ValueError, Warning):
             return None
