@@ -71,7 +71,7 @@ def textbook(dtype: str) -> MLP:
 @pytest.fixture(scope="module")
 def looped() -> tuple[Samples, list[NDArray[Any]], list[NDArray[Any]]]:
     """Rows, and what the naive loop makes of them in float64 and in float32."""
-    rows = load("mnist", limit=10_000).train
+    rows = load("mnist", limit=20_000).train
     labels = np.asarray(rows.targets)
     exact, single = (
         naive([layer.W for layer in textbook(dtype).layers], rows.inputs, labels) for dtype in ("float64", "float32")
@@ -87,7 +87,7 @@ def looped() -> tuple[Samples, list[NDArray[Any]], list[NDArray[Any]]]:
         pytest.param("deferred, compiled", marks=pytest.mark.skipif(not compiled.is_installed(), reason="no Numba")),
     ],
 )
-def test_ten_thousand_samples_are_the_naive_loops(
+def test_twenty_thousand_samples_are_the_naive_loops(
     step: str,
     looped: tuple[Samples, list[NDArray[Any]], list[NDArray[Any]]],
     monkeypatch: pytest.MonkeyPatch,
