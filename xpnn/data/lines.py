@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from xpnn.data.files import Fingerprint, opened
 from xpnn.errors import DataError, Path
@@ -21,17 +21,16 @@ def read_lines(path: Path, fingerprint: Fingerprint | None = None) -> Iterator[t
     with opened(path, fingerprint) as file:
         # Bytes that aren't UTF-8 come through as surrogates: that way their line is known.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
-        for number in itertools.count(1):
-            line = text.readline(LONGEST_LINE)
-            if not line:
-                return
+        lines = iter(partial(text.readline, LONGEST_LINE), "")
+        for number, line in enumerate(lines, 1):
+            if line.isspace() and len(line) < LONGEST_LINE:  # first, for a file may be millions of them
+                continue
             if "\0" in line or not (line.isascii() or _is_utf8(line)):
                 remedy = "save it as UTF-8 if it is text (in Excel: CSV UTF-8)"
                 raise DataError(f"this is not text (UTF-8), so not a CSV file: {remedy}", path, line=number)
             if len(line) == LONGEST_LINE:
                 raise DataError(f"more than {LONGEST_LINE:,} characters in a line: not a CSV file", path, line=number)
-            if not line.isspace():
-                yield number, line
+            yield number, line
 
 
 def _is_utf8(line: str) -> bool:
