@@ -148,7 +148,8 @@ def test_results_are_read_back(folder: RunFolder) -> None:
         assert folder.finished() is None
         folder.finish({"epochs": 3, "model": "m"})
         assert folder.finished() == {"epochs": 3, "model": "m"}
-        for text in ("{", "{}", "[]", "7", "[" * 100_000):
+        whole = f'{{"epochs": 3, "model": "m"{" " * (1 << 20)}}}'  # too long to be one
+        for text in ("{", "{}", "[]", "7", "[" * 100_000, whole):
             folder.result.write_text(text)
             with pytest.raises(XpnnError, match=r"result\.json: can't be read .*; delete it to finish the run again"):
                 folder.finished()
