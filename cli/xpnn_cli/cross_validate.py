@@ -15,13 +15,11 @@ from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_
 from xpnn_cli.progress import say_what_stays
 from xpnn_cli.settings import POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
-    check_shares,
+    check_targets,
     chosen_recipe,
     into_own_units,
     network_options,
     prediction_options,
-    predicts_values,
-    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -73,8 +71,7 @@ def cross_validate(
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
     say_what_stays(dataset)
-    check_shares(settings.output, dataset.train, dataset.labels if predicts_values(dataset) else None, data)
-    say_if_numbers_are_classes(dataset)
+    check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)
     scores: list[dict[str, float]] = []
     with usage_errors():

@@ -19,12 +19,10 @@ from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finit
 from xpnn_cli.progress import say_what_stays
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
-    check_shares,
+    check_targets,
     chosen_recipe,
     network_options,
     prediction_options,
-    predicts_values,
-    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -90,8 +88,7 @@ def find_lr(
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
     say_what_stays(dataset)
-    check_shares(settings.output, dataset.train, dataset.labels if predicts_values(dataset) else None, data)
-    say_if_numbers_are_classes(dataset)
+    check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:
         net = settings.network(dataset.train.inputs.shape[1], dataset.labels, place, seed, **network_options(dataset))

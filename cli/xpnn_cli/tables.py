@@ -139,7 +139,20 @@ def predicts_values(dataset: xpnn.Dataset) -> bool:
     return dataset.columns is not None and dataset.label_column is None
 
 
-def say_if_numbers_are_classes(dataset: xpnn.Dataset, classes: int | None = None) -> None:
+def check_targets(
+    dataset: xpnn.Dataset, output: str, data: str, *, test_data: str | None = None, classes: int | None = None
+) -> None:
+    """Look at what a table's targets are, and say where its whole numbers, which may be values, are learnt as classes.
+
+    classes: as the user gives it. Raises DataError, naming the place, unless the output can become what they are.
+    """
+    _say_if_numbers_are_classes(dataset, classes)
+    if predicts_values(dataset):
+        for samples, path in ((dataset.train, data), (dataset.test, test_data)):
+            check_shares(output, samples, dataset.labels, path)
+
+
+def _say_if_numbers_are_classes(dataset: xpnn.Dataset, classes: int | None) -> None:
     """A word where a table's labels look like numbers to predict. classes: as the user gives it, who then knows."""
     if dataset.label_column is None or dataset.columns is None or classes is not None:
         return
@@ -188,9 +201,9 @@ def into_own_units(net: xpnn.MLP, scaling: Standardization | None) -> None:
         xpnn.fold_target_scaling(net, *scaling)
 
 
-def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...] | None, path: str | None) -> None:
+def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, ...], path: str | None) -> None:
     """Raise DataError, naming the place in the table, unless the output can become what the targets are."""
-    if output not in LIMITS or samples is None or labels is None or path is None:
+    if output not in LIMITS or samples is None or path is None:
         return
     targets = np.asarray(samples.targets)
     low, high = LIMITS[output]

@@ -37,13 +37,11 @@ from xpnn_cli.same_data import checked_data
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
-    check_shares,
+    check_targets,
     chosen_recipe,
     into_own_units,
     network_options,
     prediction_options,
-    predicts_values,
-    say_if_numbers_are_classes,
     scaled,
     suited,
     target_scaling,
@@ -156,9 +154,7 @@ def train(
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
     say_what_stays(dataset)
-    say_if_numbers_are_classes(dataset, classes)
-    for samples, path in ((dataset.train, data), (dataset.test, test_data)):
-        check_shares(settings.output, samples, dataset.labels if predicts_values(dataset) else None, path)
+    check_targets(dataset, settings.output, data, test_data=test_data, classes=classes)
     settings = suited(settings, dataset, recipe, changes)
     dataset, validation = with_validation(dataset, validation_data, validation_fraction, settings)
     started = time.perf_counter()
