@@ -50,7 +50,9 @@ def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, a
 
     Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
     """
-    net = xpnn.load_model(model).to(dtype=dtype)
+    net = xpnn.load_model(model)
+    if dtype is not None:
+        net = net.to(dtype=dtype)
     check_not_read("--onnx", path, model=model)
     written = xpnn.export_onnx(net, path, input_dtype=input_dtype)
     facts = {"onnx": str(path), "bytes": path.stat().st_size, "opset": written.opset_import[0].version}
