@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
 CUDA_QUERY_ROWS = 8192  # a GPU wants many at once
-MOST_VALUES = (
-    1 << 28
-)  # of a layer in a chunk on the CPU: a gigabyte, which only layers of a quarter million units reach
+MOST_VALUES = 1 << 28  # of a layer in a chunk on the CPU: a gigabyte, which only a quarter million units reach
 
 
 class ChunkBuffers(NamedTuple):
