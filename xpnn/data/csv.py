@@ -69,7 +69,11 @@ def line_of_row(path: Path, row: int) -> int:
 def column_names(path: Path) -> list[str]:
     """The names in the line at the top; none where it is a row of data."""
     _, first = next(read_lines(path), (0, ""))
-    separator = separator_of(path)
+    return names_in(first, separator_of(path))
+
+
+def names_in(first: str, separator: str) -> list[str]:
+    """The names in a file's first line; none where it is a row of data."""
     return [*_fields(first, separator)] if _is_header(first, separator) else []
 
 

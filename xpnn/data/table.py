@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.csv import column_names
+from xpnn.data.csv import names_in
 from xpnn.data.files import Fingerprint, check_limit, shown
 from xpnn.data.lines import (
     DECIMAL_COMMA,
@@ -126,7 +126,7 @@ def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) ->
     names = split_line(line, path, number, separator)
     if len(names) == 1 and (problem := wrong_separator(line)):
         raise DataError(problem, path, line=number)
-    above = bool(column_names(path))
+    above = bool(names_in(line, separator))
     if_data = [with_points(name, separator) for name in names]
     if (
         asked
