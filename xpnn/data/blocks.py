@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import shown
+from xpnn.data.files import and_unusable, shown
 from xpnn.data.parts import label_text
 from xpnn.data.pictures import decoded
 from xpnn.errors import DataError, Path
 
 MISSING = "is missing (null): fill it in, or leave the row out"
-SHOWN_UNUSABLE = 10  # columns, beside the first
 LEVELS = "expected a pixel, a whole number from 0 to 255"
 
 
@@ -201,12 +200,9 @@ def _unusable(block: Block, columns: dict[str, Any]) -> DataError:
         what = f"{shown(name)} holds values of the type {array.type}, expected numbers"
         remedy = "leave the column out, or write its words as numbers"
     if others:
-        listed = [
-            f"{shown(other)} ({'null' if _is_number(array.type) else array.type})"
-            for other, array in others[:SHOWN_UNUSABLE]
-        ]
-        more = f" and {len(others) - SHOWN_UNUSABLE:,} more" if len(others) > SHOWN_UNUSABLE else ""
-        what += f"; other columns that can't be used are {', '.join(listed)}{more}"
+        what += and_unusable(
+            f"{shown(other)} ({'null' if _is_number(array.type) else array.type})" for other, array in others
+        )
         remedy = "write words as numbers, fill gaps in or leave their rows out, or leave such columns out"
     return DataError(f"{what}: {remedy}", block.path)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -24,6 +25,7 @@ BZIP2_MAGIC = re.compile(rb"BZh[1-9]1AY&SY")  # the digits of pi, which begin a 
 CHUNK = 1 << 20
 ALWAYS_UNPACKED = 64 << 20  # bytes; any file may unpack to as much
 MOST_UNPACKED = 100  # times the file's size, above that; MNIST's is 5 times as large in IDX, 7 times in CSV
+SHOWN_UNUSABLE = 10  # columns, beside the first
 UNPACK_FIRST = "if that is meant, unpack it first and give the unpacked file"
 
 
@@ -179,6 +181,14 @@ def read_up_to(file: BinaryIO, count: int) -> bytearray:
 def shown(text: str) -> str:
     """A value found in a file, in quotes and cut short, fit for an error's text."""
     return repr(text if len(text) <= 20 else text[:19] + "…")
+
+
+def and_unusable(others: Iterable[str]) -> str:
+    """What to say of a table's other columns that can't be used, after the first; each with what is wrong with it."""
+    left = iter(others)  # a hostile table may have a quarter million
+    listed = ", ".join(itertools.islice(left, SHOWN_UNUSABLE))
+    more = sum(1 for _ in left)
+    return f"; other columns that can't be used are {listed}{f' and {more:,} more' if more else ''}"
 
 
 def check_limit(limit: int | None) -> None:

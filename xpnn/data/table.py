@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.csv import names_in
-from xpnn.data.files import Fingerprint, check_limit, shown
+from xpnn.data.files import Fingerprint, and_unusable, check_limit, shown
 from xpnn.data.lines import (
     DECIMAL_COMMA,
     count_columns,
@@ -40,7 +40,6 @@ from xpnn.samples import Samples
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 BOOLEANS = {"true": 1.0, "false": 0.0}  # in any case
 SHOWN_NAMES = 20
-SHOWN_WRONG = 10  # columns that can't be used, beside the first
 SEARCHED = 100_000  # lines after the first field that can't be used, for other columns; they take a second
 MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
@@ -338,12 +337,10 @@ def _unusable(
     (first, (line, field)), *others = sorted(found.items(), key=lambda item: (item[1][0], item[0]))
     what, remedy = _what_is_wrong(field, first in booleans)
     if others:
-        shown_others = [
+        what += and_unusable(
             f"{shown(head.names[place])} ({shown(field) if field else 'empty'} in line {number})"
-            for place, (number, field) in others[:SHOWN_WRONG]
-        ]
-        more = f" and {len(others) - SHOWN_WRONG:,} more" if len(others) > SHOWN_WRONG else ""
-        what += f"; other columns that can't be used are {', '.join(shown_others)}{more}"
+            for place, (number, field) in others
+        )
         remedy = "write words as numbers, fill gaps in or delete their lines, or delete such columns"
     return DataError(f"{shown(head.names[first])} {what}: {remedy}", path, line=line, column=first + 1)
 
