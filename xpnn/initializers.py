@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[Any]]
+# The generator in quotes, or `import xpnn` would load all of NumPy's.
+Initializer: TypeAlias = Callable[["np.random.Generator", int, int], NDArray[Any]]
 
 
 def _normal(variance: Callable[[int, int], float]) -> Initializer:

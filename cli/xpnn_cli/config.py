@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import importlib.metadata
 import io
 import os
 import platform
@@ -34,7 +33,7 @@ from xpnn.files import write_atomically
 from xpnn.recipes import Recipe
 from xpnn.stored import are_in_file
 from xpnn_cli.augmentation import AUGMENTATION
-from xpnn_cli.devices import blas
+from xpnn_cli.devices import blas, version
 from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
 from xpnn_cli.threads import THREADS
 
@@ -148,7 +147,7 @@ def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP
     values = {key: _resolved(option, given, settings) for key, option in options_of(ctx.command).items()}
     known = {key: value for key, value in values.items() if value is not None}
     text = (
-        f"# All settings of a run of xpnn {importlib.metadata.version('xpnn')}. `xpnn train --config` of this file\n"
+        f"# All settings of a run of xpnn {version()}. `xpnn train --config` of this file\n"
         "# repeats it; `xpnn train --resume` of its folder goes on with it.\n\n"
     )
     try:
@@ -198,7 +197,7 @@ def surroundings(net: xpnn.MLP) -> dict[str, str]:
     """What the last bits of a result may depend on, beside settings and data."""
     library = blas()
     found = {
-        "xpnn": importlib.metadata.version("xpnn"),
+        "xpnn": version(),
         "numpy": np.__version__,
         "blas": f"{library['name']}, threads: {library['threads']}",
         "device": net.device.kind,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +63,8 @@ def cross_validate(
       xpnn cross-validate iris.csv --label-column species
       xpnn cross-validate houses.csv --targets price
     """
+    import statistics
+
     reason = "would choose by the rows that measure; give --epochs instead."
     refuse_options(changes, ["patience", "metric", "minimum_change"], reason)
     settings = chosen_recipe(recipe, changes, asked["targets"])
