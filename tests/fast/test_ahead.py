@@ -64,7 +64,7 @@ def trained(samples: Samples, **options: Any) -> tuple[NDArray[Any], list[Any], 
         ({}, {"batch_size": N}),
         ({}, {"batch_size": 2 * N}),
     ],
-    ids=str,
+    ids=["pixels", "numbers", "weights", "regression", "noise", "batches of 1", "one batch", "less than a batch"],
 )
 def test_it_is_the_step_without_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch, kind: dict[str, bool], options: dict[str, Any], loops: bool
