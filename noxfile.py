@@ -93,11 +93,9 @@ def fuzz(session: nox.Session) -> None:
     """Fuzz every reader for some seconds, guided by coverage; `nox -s fuzz -- npz -runs=1000000`: one for long."""
     install(session, *nox.project.dependency_groups(PYPROJECT, "fuzz"), group="tools")
     session.chdir(ROOT / "tests")
-    names = session.run("python", "-c", "from fuzz.targets import TARGETS; print(*TARGETS)", silent=True)
-    readers = [argument for argument in session.posargs if not argument.startswith("-")] or str(names).split()
+    readers = [argument for argument in session.posargs if not argument.startswith("-")]
     options = [argument for argument in session.posargs if argument.startswith("-")] or ["-runs=1000", "-verbosity=0"]
-    for reader in readers:
-        session.run("python", "-m", "fuzz", reader, *options)
+    session.run("python", "-m", "fuzz", *readers, *options)
 
 
 @nox.session
