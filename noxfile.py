@@ -19,6 +19,8 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
+# Of whole runs of the tests: a file's stay in one process, for they share what a fixture has learnt.
+WORKERS = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 PEERS = ("pytorch", "jax", "scikit-learn", "onnxruntime")  # of the benchmarks, each with a dependency group
 
 nox.needs_version = ">=2025.2.9"
@@ -71,21 +73,21 @@ def run_pytest(session: nox.Session, devices: str, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on the CPU and on the fake device, with this Python."""
     install(session)
-    run_pytest(session, "cpu,fake")
+    run_pytest(session, "cpu,fake", *WORKERS)
 
 
 @nox.session(default=False, python=nox.project.python_versions(PYPROJECT))
 def matrix(session: nox.Session) -> None:
     """Run the tests with every Python that the classifiers name; a missing one is skipped (an error with CI set)."""
     install(session)
-    run_pytest(session, "cpu,fake")
+    run_pytest(session, "cpu,fake", *WORKERS)
 
 
 @nox.session(default=False)
 def floors(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows; with Python 3.11 or 3.12."""
     install(session, *(dependency.replace(">=", "==") for dependency in DEPENDENCIES))
-    run_pytest(session, "cpu,fake")
+    run_pytest(session, "cpu,fake", *WORKERS)
 
 
 @nox.session(default=sys.platform == "linux" and sys.version_info < (3, 14))  # where Atheris is
