@@ -18,11 +18,11 @@ from xpnn.plots import digit_png
 from xpnn.recipes import RECIPES
 from xpnn_cli.augmentation import AUGMENTATION_OPTIONS, check_square
 from xpnn_cli.options import GroupedCommand, check_not_read, writable
-from xpnn_cli.pictures import printable, side_by_side
+from xpnn_cli.pictures import ACROSS, printable, strips
 from xpnn_cli.settings import refuse_options, usage_errors
 from xpnn_cli.tables import label_column_option
 
-ACROSS, LINES = 4, 2  # pictures, the row's own among them
+LINES = 2  # of ACROSS pictures, the row's own among them
 
 
 def _augmentation_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,9 +77,8 @@ def draw(
     given = {name: value for name, value in changes.items() if value is not None}
     pictures = _with_augmented(dataset, pixels, given, seed or 0) if augment else pixels[None]
     click.echo(f"{data}, row {index}: {dataset.labels[targets[index]]}")
-    for start in range(0, len(pictures), ACROSS):
-        columns = [xpnn.draw_digit(picture, shape).splitlines() for picture in pictures[start : start + ACROSS]]
-        click.echo(printable(side_by_side(columns) if augment else "\n".join(columns[0])))
+    drawn = [xpnn.draw_digit(picture, shape) for picture in pictures]
+    click.echo(strips([picture.splitlines() for picture in drawn]) if augment else printable(drawn[0]))
     if out is not None:
         lines = pictures.reshape(-1, min(ACROSS, len(pictures)), *shape).swapaxes(1, 2)
         write_atomically(out, digit_png(lines, (lines.shape[0] * shape[0], lines.shape[2] * shape[1])))

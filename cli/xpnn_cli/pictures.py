@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from xpnn.plots import draw_digit
 from xpnn.samples import Samples
 
 SEARCHED = 10_000  # rows, for one that the net gets wrong
+ACROSS = 4  # pictures side by side, where there is room
+GAP = "   "
 TO_ASCII = str.maketrans("░▒▓█▄▀", ".:*#.'")
 
 
@@ -58,18 +61,24 @@ def predictions_picture(net: MLP, samples: Samples, shape: tuple[int, int] | Non
     return titled_pictures(titles, np.asarray(inputs[rows]), shape)
 
 
-def titled_pictures(titles: Sequence[str], rows: NDArray[Any], shape: tuple[int, int], across: int = 4) -> str:
-    """The rows, (n, height * width), as pictures in strips of `across` side by side, each under its title."""
-    columns = [[title, *draw_digit(row, shape).splitlines()] for title, row in zip(titles, rows, strict=True)]
-    strips = [side_by_side(columns[first : first + across]) for first in range(0, len(columns), across)]
-    return printable("\n".join(strips))
+def titled_pictures(titles: Sequence[str], rows: NDArray[Any], shape: tuple[int, int]) -> str:
+    """The rows, (n, height * width), as pictures in strips, each under its title."""
+    return strips([[title, *draw_digit(row, shape).splitlines()] for title, row in zip(titles, rows, strict=True)])
 
 
-def side_by_side(columns: list[list[str]], gap: str = "   ") -> str:
-    """Texts, each a list of as many lines as the others, beside each other."""
+def strips(columns: list[list[str]]) -> str:
+    """Texts, each a list of as many lines as the others: ACROSS beside each other, or as many as fit the terminal."""
+    across = ACROSS
+    if sys.stdout is not None and sys.stdout.isatty():
+        width = max(width_of(line) for column in columns for line in column)
+        across = max(1, min(ACROSS, (shutil.get_terminal_size().columns + len(GAP)) // (width + len(GAP))))
+    return printable("\n".join(_side_by_side(columns[i : i + across]) for i in range(0, len(columns), across)))
+
+
+def _side_by_side(columns: list[list[str]]) -> str:
     widths = [max(map(width_of, column)) for column in columns]
     lines: Any = zip(*columns, strict=True)
     return "\n".join(
-        gap.join(part + " " * (w - width_of(part)) for part, w in zip(line, widths, strict=True)).rstrip()
+        GAP.join(part + " " * (w - width_of(part)) for part, w in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )

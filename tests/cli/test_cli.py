@@ -642,6 +642,28 @@ def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
     assert b"##" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+@pytest.mark.parametrize(("columns", "across"), [(200, 4), (80, 4), (40, 2), (10, 1)])
+def test_pictures_side_by_side_fit_the_terminal(tmp_path: Path, columns: int, across: int) -> None:
+    import termios
+
+    reader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, columns))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "xpnn_cli", "draw", "--augment"]
+    with subprocess.Popen(command, stdout=terminal, cwd=tmp_path, env=environment) as process:
+        os.close(terminal)
+        written = b""
+        with suppress(OSError):  # Linux's way to say that the other end is closed
+            while part := os.read(reader, 4096):
+                written += part
+    os.close(reader)
+    lines = written.decode().splitlines()[1:]
+    assert (process.returncode, len(lines)) == (0, 8 * 8 // across)  # eight pictures of eight lines
+    width = max(map(len, lines))  # each is 16 columns wide, but its last ones may be empty
+    assert 19 * (across - 1) < width <= 19 * across - 3
+
+
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """`xpnn` stands for the command of the tests' own package."""
     command = command.replace("xpnn", f"{sys.executable} -m xpnn_cli", 1)
