@@ -114,7 +114,8 @@ def find_lr(
         lists = {name: getattr(found, name).tolist() for name in ("rates", "losses", "smoothed")}
         print_json({"suggestion": found.suggestion, "diverged": found.diverged, **lists})
     else:
-        click.echo(f"learning rate {found.suggestion:.2g}; train with --lr {found.suggestion:.2g}")
+        rate = f"{found.suggestion:.2g}"
+        click.echo(f"learning rate {rate}; train with --optimizer {settings.optimizer} --lr {rate}")
     if plot is not None:
         xpnn.plot_range_test(found, plot)
 

@@ -12,6 +12,7 @@ from xpnn.history import Record
 from xpnn.recipes import Recipe
 from xpnn_cli.options import typed
 from xpnn_cli.pictures import predictions_picture
+from xpnn_cli.settings import LBFGS
 from xpnn_cli.tables import predictions, predicts_values, scores_by_part, scores_lines
 
 PARTED = 1.1  # times its least value: a validation loss above that has turned
@@ -45,12 +46,12 @@ def summary(
         "loss": best["loss"],
         **{f"{name}_accuracy": part and part.accuracy for name, part in found.items()},
         **scores_by_part(found),
-        "note": None if stops else _note(records, watches_test),
+        "note": None if stops else _note(records, watches_test, settings),
         "epoch_seconds": [record["seconds"] for record in records],
     }
 
 
-def _note(records: list[Record], watches_test: bool) -> str | None:
+def _note(records: list[Record], watches_test: bool, settings: Recipe) -> str | None:
     """A word where training and validation have parted ways: more epochs then only learn the training rows by heart."""
     losses: list[Any] = [record.get("validation_loss") for record in records]
     if len(losses) < 3 or None in losses:  # not all are numbers
@@ -61,8 +62,15 @@ def _note(records: list[Record], watches_test: bool) -> str | None:
     rows = "test" if watches_test else "validation"
     return (
         f"the {rows} loss was least after epoch {best + 1} ({losses[best]:.4f}) and has risen to {losses[-1]:.4f}, "
-        "while the training loss fell: the net overfits; try --patience 5, --dropout 0.3 or fewer epochs"
+        f"while the training loss fell: the net overfits; try {_remedies(settings)} or fewer epochs"
     )
+
+
+def _remedies(settings: Recipe) -> str:
+    """Options that the run didn't have, and that its optimizer takes."""
+    if settings.optimizer == LBFGS:
+        return "a larger --l2" if settings.regularization.l2 else "--l2 0.001"
+    return "--patience 5" if settings.regularization.dropout else "--patience 5, --dropout 0.3"
 
 
 def report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:

@@ -125,6 +125,20 @@ def test_a_note_says_when_the_net_overfits(run: Run, options: list[str], noted: 
         assert "\nnote: the test loss was least" in run("train", "--limit", "200", *options).stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "remedies"),
+    [
+        (["--lr", "0.01", "--schedule", "constant"], "--patience 5, --dropout 0.3"),
+        (["--lr", "0.01", "--schedule", "constant", "--dropout", "0.1"], "--patience 5"),
+        (["--optimizer", "lbfgs"], "--l2 0.001"),
+        (["--optimizer", "lbfgs", "--l2", "1e-9"], "a larger --l2"),
+    ],
+)
+def test_the_note_names_options_that_the_run_can_have_and_had_not(run: Run, options: list[str], remedies: str) -> None:
+    note = answer(run("train", "--json", "--limit", "200", "--epochs", "60", *options))["note"]
+    assert note.endswith(f"try {remedies} or fewer epochs")
+
+
 def test_divergence_keeps_the_last_good_epochs_weights(run: Run) -> None:
     options = ["--optimizer", "sgd", "--schedule", "one-cycle", "--lr", "1e7", "--epochs", "5", "--output", "identity"]
     result = run("train", *options, exit_code=1)
@@ -156,12 +170,12 @@ def test_what_cannot_be_plotted_is_one_line(run: Run) -> None:
 
 
 def test_find_lr_suggests_and_draws(run: Run) -> None:
-    result = run("find-lr", "--plot", "rates.png")
-    suggested = re.fullmatch(r"learning rate ([\d.]+); train with --lr \1\n", result.stdout)
+    result = run("find-lr", "--optimizer", "sgd", "--plot", "rates.png")
+    suggested = re.fullmatch(r"learning rate ([\d.]+); train with (--optimizer sgd --lr \1)\n", result.stdout)
     assert suggested
     assert Path("rates.png").read_bytes().startswith(b"\x89PNG")
     assert not Path("model.safetensors").exists()
-    assert answer(run("train", "--json", "--lr", suggested[1]))["test_accuracy"] > 0.96
+    assert answer(run("train", "--json", *suggested[2].split()))["test_accuracy"] > 0.96
     found = answer(run("find-lr", "--json", "--optimizer", "sgd", "--momentum", "0.9", "--steps", "150"))
     assert 1e-3 < found["suggestion"] < 1
     assert len(found["rates"]) == len(found["losses"]) == len(found["smoothed"]) <= 150
