@@ -35,6 +35,10 @@ except KeyboardInterrupt:  # Ctrl-C while NumPy is being loaded
 class _Commands(click.Group):
     """The group that turns what can go wrong into one line and an exit code."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are needed; Click's is that of the alphabet."""
+        return list(self.commands)
+
     def invoke(self, ctx: click.Context) -> Any:
         prepare_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -78,13 +82,13 @@ def main() -> None:
 
     \b
     Start here:
-      xpnn train                                 learn the digits that come with xpnn
-      xpnn test model.safetensors                how good is it?
-      xpnn query model.safetensors picture.png   which digit is this?
+      xpnn train                                learn digits, in a second
+      xpnn test model.safetensors               how good is it?
+      xpnn query model.safetensors picture.png  which digit is this?
 
     `xpnn COMMAND --help` explains each command.
     """
 
 
-for command in (train, test, query, find_lr, cross_validate, plot, draw, export, data, devices):
+for command in (train, test, query, draw, plot, find_lr, cross_validate, data, export, devices):
     main.add_command(command)

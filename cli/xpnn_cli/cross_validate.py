@@ -26,7 +26,7 @@ from xpnn_cli.tables import (
 from xpnn_cli.threads import threads_option
 
 
-@click.command("cross-validate", cls=GroupedCommand)
+@click.command("cross-validate", cls=GroupedCommand, short_help="How sure is that accuracy? Train several times.")
 @click.argument("data", default="digits")
 @device_option
 @threads_option

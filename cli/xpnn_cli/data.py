@@ -16,7 +16,7 @@ from xpnn_cli.options import json_option, print_json
 name_argument = click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 
 
-@click.group()
+@click.group(short_help="Get data sets that are known by name, and check them.")
 def data() -> None:
     """Data sets that are known by name: list them, get them, check them.
 
@@ -32,7 +32,7 @@ def data() -> None:
     """
 
 
-@data.command("list")
+@data.command("list", short_help="What there is, and what is here.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the data sets: rows for training and test, pixels, classes, size of the download, and if it is here."""
@@ -72,7 +72,7 @@ def get(name: str, as_json: bool) -> None:
     click.echo(f"licence: {entry.licence}\nto cite: {entry.citation}\nfrom:    {entry.homepage}")
 
 
-@data.command()
+@data.command(short_help="Check a set's files against their checksums.")
 @name_argument
 @json_option
 def verify(name: str, as_json: bool) -> None:
@@ -106,7 +106,7 @@ def path(name: str) -> None:
     click.echo(next(iter(find(name).values())).parent)
 
 
-@data.command()
+@data.command(short_help="What is kept of CSV files that were read.")
 @click.option("--clear", is_flag=True, help="Delete all of it.")
 @json_option
 def cache(clear: bool, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from xpnn_cli.options import json_option, print_json
 from xpnn_cli.threads import default_threads
 
 
-@click.command()
+@click.command(short_help="What can be computed on, and if CUDA can't, why.")
 @json_option
 def devices(as_json: bool) -> None:
     """Show the devices that xpnn can use here, versions, and why CUDA can't be used if it can't."""

@@ -31,7 +31,7 @@ def _augmentation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="Draw a picture of a data set in the terminal.")
 @click.argument("data", default="digits")
 @click.option("--index", type=click.IntRange(min=0), default=0, show_default=True, help="Which training row, from 0.")
 @click.option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onnx import ValueInfoProto
 
 
-@click.command()
+@click.command(short_help="Write a model for other programs, as ONNX.")
 @click.argument("model")
 @click.option(
     "--onnx",
@@ -45,8 +45,8 @@ def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, a
     column at its place among the model's columns. The label and the probabilities come out, or a table's values.
 
     \b
-    xpnn export model.safetensors --onnx model.onnx
-    pip install onnxruntime                         # and run the lines that xpnn export prints
+      xpnn export model.safetensors --onnx model.onnx
+      pip install onnxruntime    # and run the lines that xpnn export prints
 
     Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
     """

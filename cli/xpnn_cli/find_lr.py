@@ -37,7 +37,7 @@ NO_PART_OF_A_SWEEP = [
 ]
 
 
-@click.command("find-lr", cls=GroupedCommand)
+@click.command("find-lr", cls=GroupedCommand, short_help="Which learning rate?")
 @click.argument("data", default="digits")
 @device_option
 @threads_option

@@ -10,7 +10,7 @@ import xpnn
 from xpnn_cli.options import writable
 
 
-@click.command()
+@click.command(short_help="Draw the curves of a run that was kept.")
 @click.argument("run")
 @click.option(
     "--out",

@@ -26,7 +26,7 @@ from xpnn_cli.tables import label_column_option, read_for, refuse_names
 from xpnn_cli.threads import threads_option
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="What does a model take these pictures or rows for?")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(

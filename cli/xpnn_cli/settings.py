@@ -106,8 +106,10 @@ OPTIONS = [
     _setting(
         "Learning",
         "--optimizer",
+        metavar="NAME",
         type=click.Choice([*sorted(OPTIMIZERS), LBFGS]),
-        help="How the weights follow the gradient. lbfgs is for small data, and needs SciPy.",
+        help=f"How the weights follow the gradient: {', '.join(sorted(OPTIMIZERS))}; or lbfgs, which is for small data,"
+        " and needs SciPy.",
     ),
     _setting("Learning", "--epochs", type=POSITIVE, help="Passes over the training rows."),
     _setting("Learning", "--batch-size", type=POSITIVE, help="Rows an update."),
@@ -148,7 +150,11 @@ OPTIONS = [
         " `xpnn find-lr` finds one for your data.",
     ),
     _setting(
-        "Learning rate", "--schedule", type=click.Choice(sorted(SCHEDULES)), help="How the rate changes in the run."
+        "Learning rate",
+        "--schedule",
+        metavar="NAME",
+        type=click.Choice(sorted(SCHEDULES)),
+        help=f"How the rate changes in the run: {', '.join(sorted(SCHEDULES))}.",
     ),
     _setting(
         "Learning rate",

@@ -21,7 +21,7 @@ from xpnn_cli.tables import label_column_option, read_for, refuse_names, scores_
 from xpnn_cli.threads import threads_option
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="How good is a model? Accuracy, confusion matrix.")
 @click.argument("model")
 @click.argument("data", default="digits")
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first LIMIT rows only.")

@@ -53,7 +53,7 @@ SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 MODEL_NAME = "model.safetensors"
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="Learn from data, and save the network.")
 @click.argument("data", default="digits")
 @device_option
 @threads_option
@@ -137,10 +137,11 @@ def train(
       xpnn train mnist --device cuda            MNIST, on the GPU
       xpnn train mnist_train.csv --test-data mnist_test.csv --hidden 300,100
       xpnn train mnist --recipe seed --limit 1000
-      xpnn train flowers/                       pictures in flowers/rose/, flowers/daisy/ ...
+      xpnn train flowers/                       pictures in flowers/rose/, ...
       xpnn train iris.csv --label-column species
       xpnn train houses.csv --targets price
-      xpnn train --dropout 0.3 --epochs 100 --patience 10 --run runs/first && xpnn plot runs/first
+      xpnn train --epochs 100 --patience 10 --run runs/first
+      xpnn plot runs/first                      draws how it went
       xpnn train --resume runs/first            after Ctrl-C, or a power cut
       xpnn train --config runs/first/config.toml --run runs/again
     """

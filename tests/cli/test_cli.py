@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
+from click import Group
+from click.testing import CliRunner, Result
 from fake_device import FakeCupy
 from PIL import Image, ImageDraw
+from xpnn_cli import main
 
 import xpnn
 from xpnn.optimizers import OPTIMIZERS
@@ -632,6 +634,18 @@ def test_help_says_that_query_prints_a_list(run: Run) -> None:
     assert "With --json it prints a list" in run("query", "--help").stdout
     for command in ("train", "test", "query", "devices"):
         assert "JSON object" not in run(command, "--help").stdout
+
+
+def test_help_fits_a_terminal_of_80_columns_and_lists_commands_as_they_are_needed() -> None:
+    commands, data = main.commands, main.commands["data"]
+    assert isinstance(data, Group)
+    for command in ([], *([name] for name in commands), *(["data", name] for name in data.commands)):
+        text = CliRunner().invoke(main, [*command, "--help"], terminal_width=80).stdout
+        assert [line for line in text.splitlines() if len(line) > 80] == [], command
+        assert "..." not in text.partition("Commands:\n")[2]  # each command's line is a whole sentence
+    below = CliRunner().invoke(main, ["--help"]).stdout.partition("Commands:\n")[2]
+    listed = [line.split()[0] for line in below.splitlines()]
+    assert (listed[0], sorted(listed)) == ("train", sorted(commands))
 
 
 def test_ascii_terminals_get_ascii_pictures(tmp_path: Path) -> None:
