@@ -76,13 +76,13 @@ def draw(
     assert targets is not None  # `load` reads labels
     given = {name: value for name, value in changes.items() if value is not None}
     pictures = _with_augmented(dataset, pixels, given, seed or 0) if augment else pixels[None]
-    click.echo(f"{data}, row {index}: {dataset.labels[targets[index]]}")
-    drawn = [xpnn.draw_digit(picture, shape) for picture in pictures]
-    click.echo(strips([picture.splitlines() for picture in drawn]) if augment else printable(drawn[0]))
-    if out is not None:
+    if out is not None:  # before what is printed, which nobody may read to its end
         lines = pictures.reshape(-1, min(ACROSS, len(pictures)), *shape).swapaxes(1, 2)
         write_atomically(out, digit_png(lines, (lines.shape[0] * shape[0], lines.shape[2] * shape[1])))
         click.echo(f"wrote {out}", err=True)
+    click.echo(f"{data}, row {index}: {dataset.labels[targets[index]]}")
+    drawn = [xpnn.draw_digit(picture, shape) for picture in pictures]
+    click.echo(strips([picture.splitlines() for picture in drawn]) if augment else printable(drawn[0]))
 
 
 def _with_augmented(

@@ -108,6 +108,8 @@ def find_lr(
             seed=seed,
             progress=lambda _: bar.update(1),
         )
+    if plot is not None:
+        xpnn.plot_range_test(found, plot)
     if found.fall < HARDLY_FELL:
         click.echo(f"the loss fell by {found.fall:.0%} only: the suggestion is weak; try more --steps", err=True)
     if as_json:
@@ -116,8 +118,6 @@ def find_lr(
     else:
         rate = f"{found.suggestion:.2g}"
         click.echo(f"learning rate {rate}; train with --optimizer {settings.optimizer} --lr {rate}")
-    if plot is not None:
-        xpnn.plot_range_test(found, plot)
 
 
 def _optimizer(settings: Recipe, schedule: Schedule) -> Optimizer:

@@ -703,6 +703,13 @@ def test_a_full_disk_is_one_line(tmp_path: Path, command: str) -> None:
     assert done.stderr == "Error: the output can't be written (No space left on device); make room for it\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["draw --out a.png", "find-lr --steps 10 --plot a.png"])
+def test_a_picture_is_written_whatever_becomes_of_what_is_printed(tmp_path: Path, command: str) -> None:
+    assert shell(f"xpnn {command} >/dev/full", tmp_path).returncode == 1
+    assert (tmp_path / "a.png").stat().st_size > 0
+
+
 def test_interrupt_is_exit_code_130_and_saves_the_last_epoch(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do children
     command = [sys.executable, "-m", "xpnn_cli", "train", "--epochs", "100000", "--device", "cpu"]
