@@ -21,3 +21,14 @@ def run_python(page: str) -> dict[str, Any]:
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), names)  # noqa: S102  # the repository's own pages
     return names
+
+
+def steps(page: str) -> list[tuple[str, str, str]]:
+    """The page's fenced blocks in order: the heading that each is below, its language, its text."""
+    found, heading = [], ""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for match in re.finditer(r"^## ([^\n]+)$|^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        heading = match[1] or heading
+        if match[2]:
+            found.append((heading, match[2], match[3]))
+    return found
