@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+
+import xpnn
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +49,11 @@ def test_every_module_of_the_tree_is_in_it_and_nothing_else(wheel: zipfile.Path)
 @pytest.mark.parametrize("name", ["xpnn/data/digits.npz", "xpnn/fast/kernels.cu", "xpnn/py.typed"])
 def test_data_file_is_in_it_as_it_is_in_the_tree(wheel: zipfile.Path, name: str) -> None:
     assert (wheel / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_the_version_is_the_packages_own(wheel: zipfile.Path) -> None:
+    metadata = (wheel / dist_info(wheel) / "METADATA").read_text(encoding="utf-8")
+    assert re.findall(r"^Version: (.+)$", metadata, re.MULTILINE) == [xpnn.__version__]
 
 
 def test_the_command_is_xpnn_clis_main(wheel: zipfile.Path) -> None:

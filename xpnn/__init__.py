@@ -25,6 +25,8 @@ from xpnn.state import TrainingState
 from xpnn.state_file import Checkpoint, load_state, save_state
 from xpnn.training import train
 
+__version__ = "0.1.0"
+
 __all__ = [
     "MLP",
     "Augmentation",
