@@ -178,7 +178,9 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
         ({"sizes": [2, 3], "columns": ["a", "a"]}, "columns of a table must be different names"),
         ({"sizes": [5, 3], "scaling": (1,)}, r"scaling must be two finite numbers, \(factor, offset\), not \(1,\)"),
         ({"sizes": [5, 3], "target_range": (0, 1, 2)}, "two finite numbers, the lower first"),
-        ({"sizes": [5, 3], "seed": -1}, "seed must be 0 or more"),
+        ({"sizes": [5, 3], "seed": -1}, "seed must be a whole number of 0 or more"),
+        ({"sizes": [5, 3], "seed": None}, "seed must be a whole number of 0 or more, not None"),
+        ({"sizes": 5}, r"sizes must be two or more positive whole numbers, not \[5\]"),
         ({"sizes": [5, 3], "device": "gpu"}, "unknown device 'gpu'"),
     ],
 )

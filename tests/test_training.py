@@ -180,12 +180,15 @@ def test_divergence_names_its_step_and_leaves_the_last_good_epoch(device: str) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs must be 1 or more"),
-        ({"batch_size": 0}, "batch_size must be 1 or more"),
-        ({"seed": -1}, "seed must be 0 or more"),
+        ({"epochs": 0}, "epochs must be a whole number of 1 or more, not 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number of 1 or more, not 1.5"),
+        ({"batch_size": "32"}, "batch_size must be a whole number of 1 or more, not '32'"),
+        ({"seed": -1}, "seed must be a whole number of 0 or more"),
+        ({"seed": None}, "seed must be a whole number of 0 or more, not None"),
         ({"error_rule": "chain"}, "choose from gradient, book"),
         ({"label_smoothing": 1.0}, "label_smoothing must be 0 or more and below 1"),
         ({"class_weight": "even"}, "unknown class_weight 'even'"),
+        ({"class_weight": {0: 2}}, "unknown class_weight {0: 2}: give 'balanced', or a number for each class"),
         ({"class_weight": [1, 2]}, "class_weight must be 3 finite numbers"),
     ],
 )

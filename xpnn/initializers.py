@@ -11,6 +11,7 @@ errors) keep their size from layer to layer:
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -65,10 +66,10 @@ _USUAL = dict.fromkeys(("elu", "gelu", "gelu-tanh", "leaky-relu", "mish", "relu"
 def seeded(seed: int) -> np.random.Generator:
     """The generator of the initial weights: a stream of its own, apart from the shuffles of the same seed.
 
-    Raises ValueError for a negative seed.
+    Raises ValueError for what is no whole number of 0 or more.
     """
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, not {seed}")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed must be a whole number of 0 or more, not {seed!r}")
     return np.random.default_rng([1, seed])
 
 

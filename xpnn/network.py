@@ -93,9 +93,10 @@ class MLP:
         dtype: str = "float32",
         seed: int = 0,
     ) -> None:
-        self.sizes = tuple(operator.index(size) if _is_whole(size) else 0 for size in sizes)
+        given = list(sizes) if isinstance(sizes, Iterable) else [sizes]
+        self.sizes = tuple(operator.index(size) if _is_whole(size) else 0 for size in given)
         if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise ValueError(f"sizes must be two or more positive whole numbers, not {list(sizes)}")
+            raise ValueError(f"sizes must be two or more positive whole numbers, not {given}")
         depth = len(self.sizes) - 2
         self.hidden = (hidden,) * depth if isinstance(hidden, str) else tuple(hidden)
         if len(self.hidden) != depth:

@@ -138,7 +138,7 @@ def row_weights(
     labels = None if samples.targets is None else to_host(samples.targets)
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "biu":
         raise ValueError("class_weight needs class labels as targets")
-    if isinstance(class_weight, str):
+    if isinstance(class_weight, str | dict):
         if class_weight != "balanced":
             raise ValueError(f"unknown class_weight {class_weight!r}: give 'balanced', or a number for each class")
         counts = np.bincount(labels, minlength=classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -145,11 +146,9 @@ def _check_types(
 
 
 def _check_options(epochs: int, batch_size: int, seed: int, error_rule: str, average_decay: float) -> None:
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more, not {value}")
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, not {seed}")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be a whole number of {least} or more, not {value!r}")
     if not 0 <= average_decay < 1:
         raise ValueError(f"average_decay must lie in [0, 1), not {average_decay}")
     if error_rule not in ("gradient", "book"):
