@@ -212,7 +212,10 @@ def test_memory_is_asked_for_before_the_labels_are_made() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (np.zeros((2, 4)), r"shape \(2, 4\); this net takes \(n, 3\)"),
+        (np.zeros((2, 4)), r"shape \(2, 4\); this net takes \(n, 3\)$"),
+        (np.zeros((2, 3, 1)), r"shape \(2, 3, 1\); this net takes \(n, 3\): give inputs\.reshape\(-1, 3\)$"),
+        (np.zeros((2, 3, 2)), r"shape \(2, 3, 2\); this net takes \(n, 3\)$"),
+        (np.zeros((3, 1)), r"this net takes \(n, 3\): give inputs\.reshape\(-1, 3\)$"),
         (np.zeros(4), r"this net takes \(n, 3\)"),
         (np.array([[0, 0, 256]]), "must lie in 0-255, not 0 to 256"),
         (np.array([[0, 0, -1]], dtype="int8"), "must lie in 0-255, not -1 to 0"),

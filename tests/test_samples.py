@@ -50,6 +50,8 @@ def test_split_that_leaves_a_part_empty() -> None:
 def test_what_does_not_fit_together() -> None:
     with pytest.raises(DataError, match=r"shape \(n, n_in\), not \(3,\)"):
         Samples(np.zeros(3))
+    with pytest.raises(DataError, match=r"not \(3, 2, 2\): give inputs\.reshape\(len\(inputs\), -1\)$"):
+        Samples(np.zeros((3, 2, 2)))
     with pytest.raises(DataError, match="3 inputs but 2 targets"):
         Samples(np.zeros((3, 1)), np.zeros(2))
 

@@ -297,7 +297,8 @@ class MLP:
         if names is not None and self.columns is not None:
             inputs = in_order(inputs, names, self.columns)
         if inputs.ndim != 2 or inputs.shape[1] != self.sizes[0]:
-            raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]})")
+            remedy = _flattened(inputs.shape, self.sizes[0])
+            raise DataError(f"inputs have shape {inputs.shape}; this net takes (n, {self.sizes[0]}){remedy}")
         if inputs.dtype.kind not in "biuf":
             raise DataError(f"inputs must be numbers, not {inputs.dtype}")
         inputs = self._here(inputs)
@@ -362,6 +363,12 @@ def _room_to_begin(sizes: Sequence[int], dtype: str) -> int:
 def _is_whole(size: Any) -> bool:
     """NumPy's whole numbers count, True and False do not."""
     return hasattr(size, "__index__") and getattr(size, "ndim", 0) == 0 and not isinstance(size, bool)
+
+
+def _flattened(shape: tuple[int, ...], n_in: int) -> str:
+    """How to make a row of each picture, or of the one; empty where these are none."""
+    pixels = math.prod(shape[1:] if len(shape) > 2 else shape)
+    return f": give inputs.reshape(-1, {n_in})" if pixels == n_in else ""
 
 
 def _check_names(what: str, names: tuple[str, ...], units: str, count: int) -> None:

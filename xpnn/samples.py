@@ -45,7 +45,8 @@ class Samples:
         for name, part in (("inputs", inputs), ("targets", targets), ("weights", weights), ("columns", columns)):
             object.__setattr__(self, name, part)
         if self.inputs.ndim != 2:
-            raise DataError(f"inputs must have shape (n, n_in), not {self.inputs.shape}")
+            remedy = ": give inputs.reshape(len(inputs), -1)" if self.inputs.ndim > 2 else ""
+            raise DataError(f"inputs must have shape (n, n_in), not {self.inputs.shape}{remedy}")
         if self.columns is not None and len(self.columns) != self.inputs.shape[1]:
             raise DataError(f"{self.inputs.shape[1]} inputs a row but {len(self.columns)} names of columns")
         if self.targets is not None and not self.targets.ndim:
