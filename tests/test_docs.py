@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from click import Command, Group
 from pages import run_python
 from sklearn.metrics import mean_poisson_deviance
+from xpnn_cli import main
 
 from xpnn.activations import ACTIVATIONS
 from xpnn.augmentation import Augmentation
 from xpnn.losses import LOSSES
 from xpnn.regularization import Regularization
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+OTHERS = {  # programs' options that are not xpnn's: those of benchmarks/, nox, pip, ruff and TensorBoard
+    *("--quick", "--framework", "--case", "--part", "--minutes", "--seeds", "--held-out"),
+    *("--list", "--group", "--fix", "--logdir"),
+}
 
 
 @pytest.mark.parametrize(("page", "names"), [("activations.md", ACTIVATIONS), ("losses.md", LOSSES)])
@@ -53,6 +62,37 @@ def test_every_kind_of_augmentation_has_its_formula_its_option_and_its_source(fi
     assert "$$" in section
     assert f"--{field} " in section
     assert re.search(r"Source: .*\b(19|20)\d\d\b", section.replace("\n", " "))
+
+
+def options_of(command: Command) -> set[str]:
+    own = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    below = command.commands.values() if isinstance(command, Group) else ()
+    return own.union({"--help"}, *map(options_of, below))
+
+
+def headings(page: Path) -> set[str]:
+    """What links to the page's headings call them."""
+    names = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", name.lower()).strip().replace(" ", "-") for name in names}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_names_and_files_that_a_page_speaks_of_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+    assert options - OTHERS <= options_of(main)
+    for name in set(re.findall(r"\bxpnn(?:\.[A-Za-z_]\w*)+", text)):
+        pkgutil.resolve_name(name)
+    for path in set(re.findall(r"(?<![\w/.])(?:xpnn|cli|tests|benchmarks|docs)/[\w/.*-]+", text)):
+        assert any(ROOT.glob(path.rstrip("."))), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for file, anchor in re.findall(r"\]\(((?!http)[^)#\s]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        assert not anchor or anchor in headings(target), f"{file}#{anchor}"
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
