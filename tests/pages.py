@@ -15,9 +15,8 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def run_python(page: str) -> dict[str, Any]:
-    """Run the page's Python in the current folder; returns the names that it leaves."""
-    names: dict[str, Any] = {}
+def run_python(page: str, **names: Any) -> dict[str, Any]:
+    """Run the page's Python in the current folder, with these names; returns those that it leaves."""
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), names)  # noqa: S102  # the repository's own pages
     return names

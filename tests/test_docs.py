@@ -1,18 +1,24 @@
-"""Each table's entries are described in docs/, under their names."""
+"""Each table's entries are described in docs/, under their names; what pages speak of is there; their programs run."""
 
 from __future__ import annotations
 
 import pkgutil
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas
 import pytest
 from click import Command, Group
 from pages import run_python
+from pyarrow import parquet
 from sklearn.metrics import mean_poisson_deviance
 from xpnn_cli import main
 
+import xpnn
 from xpnn.activations import ACTIVATIONS
 from xpnn.augmentation import Augmentation
 from xpnn.losses import LOSSES
@@ -45,6 +51,62 @@ def test_the_counts_of_the_page_are_learnt_as_well_as_it_says() -> None:
     assert round(names["loss"], 2) == 0.56
     assert names["loss"] == pytest.approx(mean_poisson_deviance(counts, names["rate"][:, 0]) / 2, rel=1e-5)
     assert round(mean_poisson_deviance(counts, means) / 2, 2) == 0.53
+
+
+def readme_left(names: dict[str, Any]) -> None:
+    accuracy = xpnn.evaluate(xpnn.load_model("model.safetensors"), names["data"].test).accuracy
+    assert accuracy is not None
+    assert accuracy > 0.95
+
+
+def overfitting_left(names: dict[str, Any]) -> None:
+    assert names["epoch"].number < 1000
+
+
+def runs_left(names: dict[str, Any]) -> None:
+    assert names["epoch"].number == names["state"].epoch == 60
+
+
+def data_left(names: dict[str, Any]) -> None:
+    assert [*pandas.read_csv("table.csv").columns] == ["age", "city_Bern", "city_Oslo"]
+    net, samples = xpnn.load_model("model.safetensors"), names["data"].train
+    assert net.labels == ("setosa", "virginica")
+    np.testing.assert_array_equal(net.predict(samples.inputs), samples.targets)
+    assert names["rows"].labels == ["3", "4"]  # of the last row group
+
+
+def large_data_left(names: dict[str, Any]) -> None:
+    assert names["epoch"].number == 10
+    groups = parquet.ParquetFile("anew.parquet").metadata
+    assert [groups.row_group(group).num_rows for group in range(groups.num_row_groups)] == [5000, 1000]
+
+
+@pytest.mark.parametrize(
+    ("page", "check"),
+    [
+        ("../README.md", readme_left),
+        ("overfitting.md", overfitting_left),
+        ("runs.md", runs_left),
+        ("data.md", data_left),
+        ("large-data.md", large_data_left),
+    ],
+)
+def test_programs_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, check: Callable[[dict[str, Any]], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows, others = xpnn.load("digits", limit=200).train.split(0.5)
+    np.save("x_train.npy", rows.inputs)
+    np.save("y_train.npy", np.asarray(rows.targets))
+    pandas.DataFrame({"petal": [1.5, 5.5] * 50, "species": ["setosa", "virginica"] * 50}).to_csv(
+        "iris.csv", index=False
+    )
+    people = {"name": list("abc"), "age": ["1,5", "2", ""], "city": ["Oslo", "Bern", "Oslo"]}
+    pandas.DataFrame(people).to_csv("people.csv", sep=";", index=False)
+    pandas.DataFrame({"a": [0.5] * 5, "label": range(5)}).to_parquet("train.parquet", row_group_size=3)
+    pandas.DataFrame({"a": np.arange(6000)}).to_parquet("large.parquet")
+    given = {"np": np, "xpnn": xpnn, "net": xpnn.MLP([64, 10]), "rows": rows, "others": others}
+    check(run_python(page, **given))
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Regularization)] + ["weight_decay", "average"])
