@@ -132,6 +132,36 @@ def test_query_of_one_row_and_of_many_chunks(device: str) -> None:
     assert net.query(x[:0]).shape == (0, 4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rows", "sizes", "copied"),
+    [
+        (600, (8, 100, 3), [False, True]),
+        (600, (100, 3, 100), [True, False]),
+        (600, (8, 100, 10), [False, False]),  # too many columns
+        (600, (8, 400, 9), [False, False]),  # too many products
+        (600, (3, 5, 4), [False, False]),  # too few
+        (400, (8, 100, 3), [False, False]),
+    ],
+)
+def test_queries_of_many_rows_multiply_by_few_columns_in_order(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, rows: int, sizes: tuple[int, ...], copied: list[bool]
+) -> None:
+    net = MLP(sizes, hidden="tanh", output="identity", dtype=dtype)
+    x, seen, of_numpy = np.random.default_rng(0).normal(size=(rows, sizes[0])), [], np.matmul
+
+    def spied(a: Array, b: Array, out: Array) -> None:
+        seen.append(bool(b.flags.c_contiguous))
+        of_numpy(a, b, out=out)
+
+    monkeypatch.setattr(np, "matmul", spied)
+    outputs = net.query(x)
+    assert seen == copied
+    (W1, b1), (W2, b2) = ((W.astype("float64"), b) for W, b in net.layers)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13  # rounding of at most 400 products of about 1
+    np.testing.assert_allclose(outputs, np.tanh(x @ W1.T + b1) @ W2.T + b2, rtol=tolerance, atol=tolerance)
+
+
 def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> None:
     net = MLP([3, 2], device=device)
     assert type(net.query(np.zeros((1, 3)))) is type(xp.zeros(1))

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from xpnn.activations import Activation
-from xpnn.backend import Array, matmul, xp_of
+from xpnn.backend import Array, matmul, matmul_narrow, xp_of
 
 
 class Layer(NamedTuple):
@@ -50,6 +50,7 @@ def differentiate(
 
 
 PLAIN = Operations(matmul, activate, differentiate)
+QUERYING = PLAIN._replace(matmul=matmul_narrow)  # many rows on the CPU
 
 
 def layers_of(vector: Array, sizes: Sequence[int], bias: bool) -> tuple[Layer, ...]:

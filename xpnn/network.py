@@ -23,7 +23,7 @@ from xpnn.backend import (
 )
 from xpnn.errors import DataError
 from xpnn.initializers import INITIALIZERS, seeded, usual_initializer
-from xpnn.layers import PLAIN, Operations, forward, layers_of, parameter_count, weight_count
+from xpnn.layers import PLAIN, QUERYING, Operations, forward, layers_of, parameter_count, weight_count
 from xpnn.losses import Loss, check_loss, check_targets, loss_named, natural_loss
 from xpnn.memory import check_room
 from xpnn.scaling import Scaling, Standardization, checked_standardization, scale_pixels, standardized
@@ -244,7 +244,7 @@ class MLP:
 
     def _query_chunk(self, x: Array, result: Array) -> None:
         if self.device.kind == "cpu":
-            self.run_chunk(x, self.chunk_buffers(x, result))
+            self.run_chunk(x, self.chunk_buffers(x, result), QUERYING)
             return
         from xpnn.fast.prediction import captured_query
 
