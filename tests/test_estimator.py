@@ -462,6 +462,89 @@ def test_warm_start_goes_on_from_the_weights() -> None:
     assert len(found.validation_scores_) == 7
 
 
+CHANGES: dict[str, dict[str, Any]] = {
+    "activation": {"activation": "tanh"},
+    "loss": {"loss": "focal"},
+    "dtype": {"dtype": "float32"},
+    "solver": {"solver": "sgd"},
+    "alpha": {"alpha": 5.0},
+    "class_weight": {"class_weight": {0: 9.0}},
+    "dropout": {"dropout": 0.5},
+    "learning_rate_init": {"learning_rate_init": 0.1},
+    "lbfgs": {"solver": "lbfgs"},  # the last: it has no partial_fit
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [*((change, "fit") for change in CHANGES), *((change, "partial_fit") for change in CHANGES)][:-1],
+)
+def test_a_parameter_that_has_changed_is_followed_from_the_same_weights(change: str, more: str) -> None:
+    _, x, y = SETS["classes"]
+    settings, asked = QUICK | {"warm_start": True, "batch_size": 40}, CHANGES[change]
+    model = MLPClassifier(**settings).fit(x, y).set_params(**asked)
+    unchanged = MLPClassifier(**settings).fit(x, y)
+    weights = [np.array(part) for part in model.coefs_ + model.intercepts_]
+    for one in (model, unchanged):
+        getattr(one, more)(x, y)
+    assert np.abs(answers(model, x) - answers(unchanged, x)).max() > 1e-9
+    assert model.net_.hidden == (asked.get("activation", "relu"),) * 2
+    assert model.net_.loss == asked.get("loss", "cross-entropy")
+    assert model.net_.dtype == model.predict_proba(x).dtype == asked.get("dtype", "float64")
+
+    fresh = MLPClassifier(**settings | asked).fit(x, y)  # its net; then the same weights
+    for part, weight in zip(fresh.coefs_ + fresh.intercepts_, weights, strict=True):
+        part[...] = weight
+    if more == "fit":
+        assert bits(fresh.fit(x, y)) == bits(model)
+
+
+@ALL
+def test_moments_go_on_in_another_dtype(name: str) -> None:
+    kind, x, y = SETS[name]
+    model = OURS[kind](**QUICK | {"batch_size": 40}).fit(x, y)
+    copy = pickle.loads(pickle.dumps(model)).set_params(dtype="float32")  # noqa: S301  # our own bytes
+    for _ in range(3):
+        model.partial_fit(x, y)
+        copy.partial_fit(x, y)
+    np.testing.assert_allclose(answers(copy, x), answers(model, x), rtol=1e-3, atol=1e-4)  # 18 updates' rounding
+    assert copy.net_.dtype == "float32"
+
+
+def test_rows_of_another_dtype_are_learnt_in_the_nets_own() -> None:
+    _, x, y = SETS["number"]
+    model = MLPRegressor(**QUICK, warm_start=True).fit(x, y)
+    assert model.fit(x.astype(np.float32), y).net_.dtype == "float64"
+
+
+def test_a_device_that_has_changed_is_followed(device: str) -> None:
+    _, x, y = SETS["classes"]
+    model = MLPClassifier(**QUICK, warm_start=True).fit(x, y)
+    here = MLPClassifier(**QUICK, warm_start=True).fit(x, y).partial_fit(x, y).fit(x, y)
+    model.set_params(device=device).partial_fit(x, y)
+    assert model.net_.device.kind == device
+    model.set_params(device="cpu").fit(x, y)
+    assert model.net_.device.kind == "cpu"
+    np.testing.assert_allclose(answers(model, x), answers(here, x), rtol=1e-9)
+
+
+@pytest.mark.parametrize("more", ["fit", "partial_fit"])
+def test_weights_of_another_shape_are_not_gone_on_with(more: str) -> None:
+    _, x, y = COUNTS["count"]
+    model = MLPRegressor(**QUICK, warm_start=True).fit(x, y)
+    before = bits(model)
+    message = "ask for a net of the sizes (8, 9, 1), and the weights that warm_start and partial_fit go on with are of"
+    with pytest.raises(ValueError, match=re.escape(f"{message} (8, 7, 5, 1): set them as they were, or fit with")):
+        getattr(model.set_params(hidden_layer_sizes=9), more)(x, y)
+    model.set_params(hidden_layer_sizes=np.array([7, 5]))
+    with pytest.raises(ValueError, match=r"a net of the sizes \(8, .*, 2\), and the weights"):
+        getattr(model, more)(x, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match="a net of the output exp, and the weights .* are of identity"):
+        getattr(model.set_params(loss="poisson"), more)(x, y)
+    assert bits(model) == before
+    assert model.set_params(hidden_layer_sizes=9, warm_start=False).fit(x, y).out_activation_ == "exp"
+
+
 def test_a_run_that_diverges_is_an_error_or_with_early_stopping_a_warning() -> None:
     _, x, y = SETS["number"]
     settings: dict[str, Any] = {"solver": "sgd", "learning_rate_init": 1e3, "activation": "identity", "random_state": 0}

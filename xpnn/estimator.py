@@ -118,6 +118,9 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         generator = check_random_state(self.random_state)
         if first:
             self._begin(rows, generator)
+        else:
+            self._check_shape(rows)
+            self._go_on(rows)
         held_out = None
         if self.solver != "lbfgs":
             rows, held_out = self._held_out(rows, generator)
@@ -145,6 +148,9 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             generator = check_random_state(self.random_state)
             self._begin(rows, generator)
             self._begin_run(generator)
+        else:
+            self._check_shape(rows)
+            self._go_on(rows)
         self._descend(self._weighted(rows), self._validation_rows(), None)
         return self
 
@@ -153,9 +159,9 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
         reset: whether it says how many columns there are; learn: whether it says which classes.
         """
-        dtype: Any = self.net_.dtype if not reset else self.dtype
+        dtype: Any = self.dtype
         if dtype == "auto":
-            dtype = [np.float64, np.float32]
+            dtype = [np.float64, np.float32] if reset else self.net_.dtype
         options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "multi_output": True}
         X, y = validate_data(self, X, y, reset=reset, y_numeric=self._kind == "regressor", **options)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -164,6 +170,18 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if targets.ndim > 1:
             targets = as_floats(targets, X.dtype.name)
         return Rows(X, targets, self._weights(X, sample_weight))
+
+    def _check_shape(self, rows: Rows) -> None:
+        """Raise ValueError where the parameters and targets ask for a net that can't have the weights there are."""
+        asked = self._net_settings(rows)
+        for name in ("sizes", "output"):
+            there = getattr(self.net_, name)
+            if asked[name] != there:
+                raise ValueError(
+                    f"hidden_layer_sizes, loss and y ask for a net of the {name} {asked[name]}, and the weights that "
+                    f"warm_start and partial_fit go on with are of {there}: set them as they were, or fit with "
+                    "warm_start=False for new weights"
+                )
 
     def _weighted(self, rows: Rows) -> Rows:
         """The rows as they count where they are learnt; where they are scored, they count as the user says."""
@@ -285,8 +303,8 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         for name, value in attributes.items():
             setattr(self, name, value)
         self.net_, self._resume = net, None
-        self.n_features_in_, self.n_outputs_, self.n_layers_ = net.sizes[0], net.sizes[-1], len(net.sizes)
-        self.out_activation_ = "logistic" if net.output == "sigmoid" else net.output
+        self.n_features_in_ = net.sizes[0]
+        self._describe_net()
         self._validate_params()
 
 

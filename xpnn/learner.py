@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.backend import to_host
+from xpnn.backend import Device, to_host
 from xpnn.epochs import Epoch, Resumable, put_back
 from xpnn.errors import DivergenceError
 from xpnn.lbfgs import train_lbfgs
@@ -63,29 +63,46 @@ class Learner:
         def __getattr__(self, name: str) -> Any:
             """The parameters, which the estimators' constructors set, and what they add."""
 
-    def _begin(self, rows: Rows, generator: np.random.RandomState) -> None:
-        """A new net with initial weights, and a record without entries."""
+    def _net_settings(self, rows: Rows) -> dict[str, Any]:
+        """What the parameters and the targets make of a net, as the arguments of `MLP`."""
         hidden_sizes = self.hidden_layer_sizes
         hidden_sizes = list(hidden_sizes) if np.iterable(hidden_sizes) else [hidden_sizes]
         if any(isinstance(size, Integral) and size <= 0 for size in hidden_sizes):  # `MLP` refuses what is no number
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_sizes}.")
         hidden = "sigmoid" if self.activation == "logistic" else self.activation
         n_out, output, loss, labels = self._output(rows.targets)
-        self.net_ = MLP(
-            (rows.inputs.shape[1], *hidden_sizes, n_out),
-            hidden=hidden,
-            output=output,
-            loss=loss,
-            labels=labels,
-            device=self.device,
-            dtype=rows.inputs.dtype.name,
-        )
+        return {
+            "sizes": (rows.inputs.shape[1], *hidden_sizes, n_out),
+            "hidden": (hidden,) * len(hidden_sizes),
+            "output": output,
+            "loss": loss,
+            "labels": labels,
+            "dtype": rows.inputs.dtype.name,
+        }
+
+    def _begin(self, rows: Rows, generator: np.random.RandomState) -> None:
+        """A new net with initial weights, and a record without entries."""
+        self.net_ = MLP(**self._net_settings(rows), device=self.device)
         self._draw_weights(generator)
-        self.n_outputs_, self.n_layers_ = n_out, len(self.net_.sizes)
-        self.out_activation_ = "logistic" if output == "sigmoid" else output
+        self._describe_net()
         self.t_ = 0
         self.loss_curve_: list[float] = []
         self._begin_rule(watches=False)
+
+    def _go_on(self, rows: Rows) -> None:
+        """The same weights under the parameters as they are now."""
+        net, settings, device = self.net_, self._net_settings(rows), Device.named(self.device)
+        if device != net.device or any(getattr(net, name) != settings[name] for name in ("hidden", "loss", "dtype")):
+            self.net_ = MLP(**settings, device=device)
+            with device.active():
+                self.net_.parameters[...] = self.net_.xp.asarray(to_host(net.parameters))
+        if self._rule_of_rate() == "constant":
+            self.learning_rate_ = self.learning_rate_init
+
+    def _describe_net(self) -> None:
+        """scikit-learn's attributes of its shape."""
+        self.n_outputs_, self.n_layers_ = self.net_.sizes[-1], len(self.net_.sizes)
+        self.out_activation_ = "logistic" if self.net_.output == "sigmoid" else self.net_.output
 
     def _begin_run(self, generator: np.random.RandomState) -> None:
         """Shuffles of its own, the first learning rate, and an optimizer without moments."""
@@ -182,7 +199,9 @@ class Learner:
         """`train`, for so many epochs more; it goes on where partial_fit has something to go on from."""
         net, updates, resume = self.net_, math.ceil(len(rows.targets) / batch), None
         if self._resume is not None and self._resume[0] == self._kind_of_moments():
-            resume = replace(self._resume[1], parameters=to_host(net.parameters))
+            state = self._resume[1]
+            vectors = {name: vector.astype(net.dtype, copy=False) for name, vector in state.vectors.items()}
+            resume = replace(state, parameters=to_host(net.parameters), vectors=vectors)
         settings: dict[str, Any] = {
             "epochs": epochs + (0 if resume is None else resume.epoch),
             "batch_size": batch,
@@ -271,16 +290,20 @@ class Learner:
             loss, best = self.loss_, self.best_loss_
             self._no_improvement_count = self._no_improvement_count + 1 if loss > best - self.tol else 0
             self.best_loss_ = min(loss, best)
-        own = self.learning_rate if self.solver == "sgd" and self.schedule is None else "constant"
-        if own == "invscaling":
+        rule = self._rule_of_rate()
+        if rule == "invscaling":
             self.learning_rate_ = self.learning_rate_init / (self.t_ + 1) ** self.power_t
         if self._no_improvement_count <= self.n_iter_no_change:
             return False
-        if own != "adaptive" or self.learning_rate_ <= LEAST_RATE:
+        if rule != "adaptive" or self.learning_rate_ <= LEAST_RATE:
             return True
         self.learning_rate_ /= 5
         self._no_improvement_count = 0
         return False
+
+    def _rule_of_rate(self) -> str:
+        """How `learning_rate_` changes from epoch to epoch."""
+        return self.learning_rate if self.solver == "sgd" and self.schedule is None else "constant"
 
     def _outputs(self, X: Any) -> NDArray[Any]:
         """(n, n_out), on the host, for checked rows."""
