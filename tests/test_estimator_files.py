@@ -110,7 +110,7 @@ def test_the_file_is_that_of_any_net(tmp_path: Path, device: str) -> None:
         ([2, 5, 8], ("2", "5", "8")),
         ([0, 1, 2], ("0", "1", "2")),
         (["cat", "dog\n", "eel"], ("0", "1", "2")),  # which no net may have
-        (["cat", "dog"], ("0",)),  # one output
+        (["cat", "dog"], ("dog",)),  # one output, the share of the second
     ],
 )
 def test_the_net_in_the_file_knows_the_names_of_the_classes(

@@ -10,6 +10,7 @@ too (`shuffle=False`, batches of all rows, lbfgs), the run is the same but for r
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -99,6 +100,14 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
+def _as_names(values: Iterable[Any]) -> tuple[str, ...]:
+    """The values as names of a net's inputs or outputs; () where one of them can be none."""
+    names = tuple(values)
+    if not all(isinstance(name, str) and name and name.isprintable() for name in names) or len({*names}) < len(names):
+        return ()
+    return tuple(map(str, names))
+
+
 class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the two estimators share: checks, and files. Each adds what it makes of targets and of outputs."""
 
@@ -117,7 +126,7 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         rows = self._checked(X, y, sample_weight, reset=first, learn=True)
         generator = check_random_state(self.random_state)
         if first:
-            self._begin(rows, generator)
+            self._begin(rows, generator, self._names(y))
         else:
             self._check_shape(rows)
             self._go_on(rows)
@@ -146,7 +155,7 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         rows = self._checked(X, y, sample_weight, reset=first, learn=False)
         if first:
             generator = check_random_state(self.random_state)
-            self._begin(rows, generator)
+            self._begin(rows, generator, self._names(y))
             self._begin_run(generator)
         else:
             self._check_shape(rows)
@@ -170,6 +179,18 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if targets.ndim > 1:
             targets = as_floats(targets, X.dtype.name)
         return Rows(X, targets, self._weights(X, sample_weight))
+
+    def _names(self, y: Any) -> dict[str, Any]:
+        """Names of the net's inputs and outputs, as arguments of `MLP`: a table's columns are found by them."""
+        columns = _as_names(getattr(self, "feature_names_in_", ()))
+        of_targets = _as_names(getattr(y, "columns", [getattr(y, "name", None)] if getattr(y, "ndim", 0) == 1 else []))
+        labels, label_column = self._output_names(() if set(of_targets) & set(columns) else of_targets)
+        if not columns:
+            return {"labels": labels}
+        while label_column in columns:
+            label_column += "_"
+        scaling = 1.0, 0.0  # a table's whole numbers are no pixels
+        return {"labels": labels, "columns": columns, "label_column": label_column, "scaling": scaling}
 
     def _check_shape(self, rows: Rows) -> None:
         """Raise ValueError where the parameters and targets ask for a net that can't have the weights there are."""
@@ -494,16 +515,23 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
         weights = compute_sample_weight(self.class_weight, labels)[: len(codes)]
         return rows._replace(weights=weights if rows.weights is None else weights * rows.weights)
 
-    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str, tuple[str, ...] | None]:
-        """How many outputs there are, their activation, the loss, and names where each is a class that has one."""
+    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
+        """How many outputs there are, their activation, and the loss."""
         n_out, output = (len(self.classes_), "softmax") if targets.ndim == 1 else (targets.shape[1], "sigmoid")
         loss = self.loss.replace("_", "-")
         if loss == "log-loss":
             loss = natural_loss(output)
         elif loss.startswith("focal") and output == "sigmoid":
             loss = f"binary-{loss}"
-        names = tuple(map(str, self.classes_)) if output == "softmax" else None
-        return n_out, output, loss, names if names and all(map(str.isprintable, names)) else None
+        return n_out, output, loss
+
+    def _output_names(self, of_targets: tuple[str, ...]) -> tuple[tuple[str, ...] | None, str | None]:
+        classes = _as_names(map(str, self.classes_))
+        if len(self.classes_) > 2 and not self._is_multilabel:
+            return classes or None, of_targets[0] if of_targets else "label"
+        if self._is_multilabel or self.classes_.tolist() == [0, 1]:  # shares of each column
+            return of_targets or None, None
+        return classes[1:2] or None, None  # the second one's share
 
     def _codes(self, outputs: NDArray[Any]) -> NDArray[np.int64]:
         """The answers in the form of `_targets`."""
@@ -635,9 +663,12 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]  # scikit-learn 
             check_targets(columns, self.loss)  # now, while rows have the numbers that the user gave them
         return columns
 
-    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str, None]:
-        """How many outputs there are, their activation, and the loss; they have no names."""
-        return targets.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss.replace("_", "-"), None
+    def _output(self, targets: NDArray[Any]) -> tuple[int, str, str]:
+        """How many outputs there are, their activation, and the loss."""
+        return targets.shape[1], "exp" if self.loss == "poisson" else "identity", self.loss.replace("_", "-")
+
+    def _output_names(self, of_targets: tuple[str, ...]) -> tuple[tuple[str, ...] | None, None]:
+        return of_targets or None, None
 
     def _loss_of(self, epoch: Epoch) -> float:
         """The mean over the outputs, as scikit-learn's but for poisson; xpnn's is the sum."""

@@ -70,19 +70,18 @@ class Learner:
         if any(isinstance(size, Integral) and size <= 0 for size in hidden_sizes):  # `MLP` refuses what is no number
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden_sizes}.")
         hidden = "sigmoid" if self.activation == "logistic" else self.activation
-        n_out, output, loss, labels = self._output(rows.targets)
+        n_out, output, loss = self._output(rows.targets)
         return {
             "sizes": (rows.inputs.shape[1], *hidden_sizes, n_out),
             "hidden": (hidden,) * len(hidden_sizes),
             "output": output,
             "loss": loss,
-            "labels": labels,
             "dtype": rows.inputs.dtype.name,
         }
 
-    def _begin(self, rows: Rows, generator: np.random.RandomState) -> None:
-        """A new net with initial weights, and a record without entries."""
-        self.net_ = MLP(**self._net_settings(rows), device=self.device)
+    def _begin(self, rows: Rows, generator: np.random.RandomState, names: dict[str, Any]) -> None:
+        """A new net with initial weights, and a record without entries. names: more arguments of `MLP`."""
+        self.net_ = MLP(**self._net_settings(rows), **names, device=self.device)
         self._draw_weights(generator)
         self._describe_net()
         self.t_ = 0
@@ -91,8 +90,9 @@ class Learner:
 
     def _go_on(self, rows: Rows) -> None:
         """The same weights under the parameters as they are now."""
-        net, settings, device = self.net_, self._net_settings(rows), Device.named(self.device)
-        if device != net.device or any(getattr(net, name) != settings[name] for name in ("hidden", "loss", "dtype")):
+        net, device = self.net_, Device.named(self.device)
+        settings = net.settings() | self._net_settings(rows)
+        if device != net.device or settings != net.settings():
             self.net_ = MLP(**settings, device=device)
             with device.active():
                 self.net_.parameters[...] = self.net_.xp.asarray(to_host(net.parameters))

@@ -22,7 +22,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.settings import usage_errors
-from xpnn_cli.tables import label_column_option, read_for, refuse_names
+from xpnn_cli.tables import label_column_option, read_for, refuse_names, remedies_for
 from xpnn_cli.threads import threads_option
 
 
@@ -79,7 +79,7 @@ def query(
             lines += [_values_line(answer) for answer in found]
         else:
             if net.columns is None:
-                with usage_errors():
+                with usage_errors(), remedies_for(model):
                     rows, origins = _read(path, net.sizes[0], labelled, label_column, deskew)
             else:
                 rows = read_for(net, path, with_targets=False).inputs

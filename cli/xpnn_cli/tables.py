@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import numpy as np
 import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
 from xpnn.data.catalogue import NAMES
+from xpnn.data.csv import TABLE
 from xpnn.data.files import shown
 from xpnn.data.parts import WHOLE
 from xpnn.recipes import Recipe
@@ -243,6 +245,19 @@ def read_for(
             check_shares(net.output, samples, net.labels, path)
     check_reach(net, samples, path)
     return samples
+
+
+@contextlib.contextmanager
+def remedies_for(model: str) -> Iterator[None]:
+    """Where a table is given to a model whose inputs have no names, the error tells what then can be done."""
+    try:
+        yield
+    except xpnn.DataError as error:
+        problem, is_table, _ = str(error).partition(TABLE)
+        if not is_table:
+            raise
+        remedy = f"the columns of {model} have no names; give it an NPY file, or train it on a table that has names"
+        raise xpnn.DataError(f"{problem}; or is this a table? Then {remedy}") from error
 
 
 def refuse_names(net: xpnn.MLP, model: str, data: str) -> None:

@@ -17,7 +17,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.pictures import aligned_right, width_of
 from xpnn_cli.settings import usage_errors
-from xpnn_cli.tables import label_column_option, read_for, refuse_names, scores_line
+from xpnn_cli.tables import label_column_option, read_for, refuse_names, remedies_for, scores_line
 from xpnn_cli.threads import threads_option
 
 
@@ -41,7 +41,7 @@ def test(model: str, data: str, limit: int | None, device: str, as_json: bool, l
     if label_column is not None and net.columns is not None and net.label_column is None:
         raise click.UsageError(f"--label-column: {model} predicts {', '.join(net.labels)}, found by these names.")
     read = _labelled if net.columns is None else _table
-    with usage_errors():
+    with usage_errors(), remedies_for(model):
         samples = read(net, model, data, limit, label_column)
     with np.errstate(all="ignore"):
         found = xpnn.evaluate(net, samples)
