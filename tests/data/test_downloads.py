@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,6 +229,20 @@ def test_a_full_disk(tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyP
     with pytest.raises(XpnnError, match=r"part: can't be written \(Is a directory\)"):
         get(tmp_path, mirror)
     assert len(mirror.requests) == 2  # no other try, no other mirror
+
+
+def test_a_disk_that_fills_up_on_the_way(
+    tmp_path: Path, mirror: Mirror, second: Mirror, monkeypatch: pytest.MonkeyPatch, get: Words
+) -> None:
+    class Full(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads, "open", Full, raising=False)
+    with pytest.raises(XpnnError, match=r"\.images\.gz\.part: can't be written \(No space left on device\); make room"):
+        get(tmp_path, mirror, second)
+    assert len(mirror.requests) == 1
+    assert not second.requests
 
 
 def test_a_file_that_was_there_is_replaced_only_by_a_whole_one(tmp_path: Path, mirror: Mirror, get: Words) -> None:
