@@ -213,15 +213,15 @@ def check_shares(output: str, samples: xpnn.Samples | None, labels: tuple[str, .
     if len(wrong):
         row, target = wrong[0]
         limits = f"lie from {low} to {high}" if math.isfinite(high) else f"be {low} or more"
-        problem = f"is {targets[row, target]:g}, but with the output {output} targets must {limits}"
-        raise wrong_value(path, int(row), labels[target], f"{problem}: correct it, or choose the output identity")
+        problem = f"but with the output {output} targets must {limits}: correct it, or choose the output identity"
+        raise wrong_value(path, int(row), labels[target], targets[row, target], problem)
     sums = targets.sum(axis=1)
     unequal = np.flatnonzero(np.abs(sums - 1) >= 1e-3)
     if output == "softmax" and len(unequal):
-        problem = f"and the other targets of the row sum to {sums[unequal[0]]:g}, but with the output softmax they must"
-        raise wrong_value(
-            path, int(unequal[0]), labels[0], f"{problem} sum to 1: choose sigmoid for several labels a row"
-        )
+        row = int(unequal[0])
+        problem = f"and all targets of the row sum to {sums[row]:g}, but with the output softmax they must sum to 1"
+        remedy = "correct them, or choose sigmoid for several labels a row"
+        raise wrong_value(path, row, labels[0], targets[row, 0], f"{problem}: {remedy}")
 
 
 def read_for(
@@ -278,8 +278,8 @@ def check_reach(net: xpnn.MLP, samples: xpnn.Samples | None, path: str | None) -
         if len(far):
             row, column = far[0]
             usual = f"{means[column]:.4g} ± {deviations[column]:.2g}"
-            problem = f"is {rows[row, column]:g}, out of all reach: the net was trained on {usual}; correct it"
-            raise wrong_value(path, start + int(row), net.columns[column], problem)
+            problem = f"out of all reach: the net was trained on {usual}; correct it"
+            raise wrong_value(path, start + int(row), net.columns[column], rows[row, column], problem)
         start += len(rows)
 
 

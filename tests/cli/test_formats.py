@@ -120,7 +120,7 @@ def test_a_table_of_classes_for_people(run: Run) -> None:
     far.iloc[7, 1] = 1e30
     far.to_csv("far.data", index=False, header=False)
     error = run("test", "model.safetensors", "far.data", exit_code=1).stderr
-    assert "far.data, line 8, column 2: '2' is 1e+30, out of all reach" in error
+    assert "far.data, line 8, column 2: '2' is '1e+30', out of all reach" in error
 
 
 def test_the_same_rows_are_the_same_in_every_format(run: Run) -> None:

@@ -188,7 +188,7 @@ def test_several_labels_a_row(run: Run) -> None:
 
     Path("two.csv").write_text("a,b,c,up,near\n0,0,0,1,0\n0,0,0,2,0\n")
     refused = run("test", "model.safetensors", "two.csv", "--device", "cpu", exit_code=1).stderr
-    assert "two.csv, line 3, column 4: 'up' is 2, but with the output sigmoid targets must lie from 0 to 1" in refused
+    assert "two.csv, line 3, column 4: 'up' is '2', but with the output sigmoid targets must lie from 0 to 1" in refused
 
 
 @pytest.mark.parametrize("mean", [5, 500, 50000])
@@ -290,16 +290,19 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
         ("houses.csv --targets prize", "houses.csv, line 1: no column is called 'prize'; the columns are 'area', 'pri"),
         ("houses.csv --targets price --test-data few.csv", "few.csv, line 1: no column is called 'rooms'"),
         ("houses.csv --targets price --validation-data few.csv", "few.csv, line 1: no column is called 'rooms'"),
-        ("houses.csv --targets price --test-data far.csv", "far.csv, line 3, column 3: 'rooms' is 1e+300, out of all"),
-        ("houses.csv --targets price --validation-data far.csv", "far.csv, line 3, column 3: 'rooms' is 1e+300"),
+        ("houses.csv --targets price --test-data far.csv", "far.csv, line 3, column 3: 'rooms' is '1e300', out of all"),
+        ("houses.csv --targets price --validation-data far.csv", "far.csv, line 3, column 3: 'rooms' is '1e300'"),
         ("houses.csv --targets rooms --output sigmoid", "'rooms' is "),
-        ("labels.csv --targets up --output sigmoid --test-data two.csv", "two.csv, line 3, column 4: 'up' is 2, but"),
-        ("labels.csv --targets up --output sigmoid --validation-data two.csv", "two.csv, line 3, column 4: 'up' is 2"),
+        ("labels.csv --targets up --output sigmoid --test-data two.csv", "two.csv, line 3, column 4: 'up' is '2', but"),
+        (
+            "labels.csv --targets up --output sigmoid --validation-data two.csv",
+            "two.csv, line 3, column 4: 'up' is '2'",
+        ),
         ("houses.csv --targets rooms --output tanh", "but with the output tanh targets must lie from -1 to 1"),
-        ("labels.csv --targets c --output exp", "labels.csv, line 2, column 3: 'c' is -3.04131"),
+        ("labels.csv --targets c --output exp", "labels.csv, line 2, column 3: 'c' is '-3.0413063543391892'"),
         ("labels.csv --targets a --output exp --loss squared-error", "with the output exp targets must be 0 or more"),
         ("houses.csv --targets rooms --output exp --lr 1e30 --optimizer sgd", "training diverged in epoch 1"),
-        ("labels.csv --targets up,near --output softmax", "'up' and the other targets of the row sum to "),
+        ("labels.csv --targets up,near --output softmax", ", and all targets of the row sum to "),
         ("houses.csv --targets price --lr 1e30 --epochs 1 --batch-size 999", "training diverged in epoch 1"),
     ],
 )
@@ -322,7 +325,7 @@ def test_bad_data_is_one_line_and_exit_code_1(run: Run, arguments: str, message:
 def test_what_an_output_can_not_be_is_named_before_rows_are_drawn(run: Run, command: str) -> None:
     write_labels()
     text = run(command, "labels.csv", "--targets", "c", "--output", "exp", "--device", "cpu", exit_code=1).stderr
-    assert "labels.csv, line 2, column 3: 'c' is -3.04131" in text
+    assert "labels.csv, line 2, column 3: 'c' is '-3.0413063543391892'" in text
     assert "but with the output exp targets must be 0 or more: correct it, or choose the output identity" in text
 
 
@@ -339,7 +342,7 @@ def test_test_and_query_refuse_what_does_not_fit(run: Run) -> None:
     assert "ask.csv, line 1: no column is called 'price'" in run("test", model, "ask.csv", exit_code=1).stderr
     Path("ask.csv").write_text("area,rooms\n1,2\n1,-1e200\n")
     text = run("query", model, "ask.csv", exit_code=1).stderr
-    assert "ask.csv, line 3, column 2: 'rooms' is -1e+200, out of all reach: the net was trained on " in text
+    assert "ask.csv, line 3, column 2: 'rooms' is '-1e200', out of all reach: the net was trained on " in text
     Path("ask.csv").write_text("1,2\n3,4\n")
     assert "there are no column names" in run("query", model, "ask.csv", exit_code=1).stderr
 

@@ -79,6 +79,7 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
 @pytest.mark.parametrize(
     ("content", "line", "column", "problem"),
     [
+        (b"sep=,\n5,0,0\n", 1, None, "this line is a note for Excel alone: delete it"),
         (b"5,0,0\n3,0\n", 2, None, "2 columns, but line 1 has 3: every line needs as many"),
         (b"label,1,2\n5,0\n", 2, None, "2 columns, but line 1 has 3"),
         (b"\nlabel,1\n\n5,0\n3,0,0\n", 5, None, "3 columns, but line 2 has 2"),

@@ -98,7 +98,7 @@ def test_dark_pixels_are_pixels_for_a_net_of_pixels(path: Path) -> None:
     frame.iloc[2, 5] = 300
     frame.to_csv(path, index=False)
     with pytest.raises(
-        DataError, match=r"data.csv, line 4, column 6: 'pixel5' is 300, expected a pixel, a whole number"
+        DataError, match=r"data.csv, line 4, column 6: 'pixel5' is '300', expected a pixel, a whole number"
     ):
         read_samples(path, label_column="class")
 
@@ -201,11 +201,15 @@ BAD = {
     "kind\nx\ny\n": "line 1: the label is the only column: at least one more is needed",
     "a,Kind\n0.5,x\n": "line 1: no column is called 'kind'; the columns are 'a', 'Kind'",
     "a|kind\n0.5|x\n": "line 1: the columns are separated by bars: commas, semicolons or tabs are needed",
-    "a;kind\n0,5;1,5\n": "line 2, column 2: 'kind' is '1.5', and a class has a name or a whole number",
+    "a;kind\n0,5;1,5\n": "line 2, column 2: 'kind' is '1,5', and a class has a name or a whole number",
     "a,kind\n0.5,0\n1.5,0\n": "all labels are 0, but at least two classes are needed: is the label 'kind'? If it is,",
     "a,kind\n0.5,x\n1.5,x\n": "all rows are of the class 'x', but at least two are needed",
     "": "the file is empty",
-    "a,kind\n" + "".join(f"1,{i}00\n" for i in range(1, 31)): "'kind' has 30 different labels in 30 rows, too many for",
+    f"a,kind\n0.5,{'x' * 300}\n": "line 2, column 2: 'kind' is 'xxxxxxxxxxxxxxxxxxx…', 300 characters: the name of a",
+    "a,kind\n" + "".join(f"1,w{i}\n" for i in range(30)): "'kind' has 30 different labels in 30 rows, too many for"
+    " classes: name another column, if these are no classes; else pass classes=N",
+    "a,kind\n" + "".join(f"1,{i}00\n" for i in range(1, 31)): "'kind' has 30 different labels in 30 rows, too many for"
+    " classes: to predict the numbers themselves, name the column in --targets",
 }
 
 

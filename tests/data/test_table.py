@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpnn.data import load, table
+from xpnn.data import load, table, wrong_value
 from xpnn.data.table import Head, read_table
 from xpnn.errors import DataError
 
@@ -24,6 +24,7 @@ ROWS = b"50.5,-1e3,2,.5\n75,2000,3,0\n"
 TEXT = HEADER + ROWS
 COMMAS = TEXT.replace(b",", b";").replace(b".", b",")
 MARKS = "write all numbers with decimal commas, or all with decimal points, and nothing between thousands"
+POINT, EITHER = "expected a number with a decimal point", "write 1234 or 1.234, whichever is meant"
 IN_PANDAS = (
     "give it one in this line, or delete the column; if pandas wrote its row numbers there, to_csv(index=False) "
 )
@@ -143,10 +144,26 @@ def test_numbers_are_read_to_the_last_bit(path: Path) -> None:
         (HEADER + b"1,2,3\n", 2, None, "3 columns, but line 1 has 4: every line needs as many"),
         (HEADER + b"1,2,3,4,5\n", 2, None, "5 columns, but line 1 has 4"),
         (HEADER + b"1,2,3,4\n\n1\n", 4, None, "1 column, but line 1 has 4"),
-        (HEADER + b'1,2,"3,4\n', 2, None, "its quotes can't be made out (unexpected end of data): correct the line"),
+        (HEADER + b'1,2,"3,4\n', 2, None, "a quote is open at its end: close it; a field may not go on in the next"),
         (HEADER + b'1,2,"3"4,4\n', 2, None, "its quotes can't be made out"),
         (b'"area" ,price,rooms,tax\n', 1, None, "its quotes can't be made out"),
-        (b'"area,price,rooms,tax\n1,2,3,4\n', 1, None, "its quotes can't be made out"),
+        (b'"area,price,rooms,tax\n1,2,3,4\n', 1, None, "a quote is open at its end"),
+        (HEADER + b'1,2,"3\n3",4\n', 2, None, "a quote is open at its end"),
+        (HEADER + b"1,2," + b"9" * 140_000 + b",4\n", 2, None, "a field has more than 131,072 characters: no number"),
+        (b"sep=;\narea;price;rooms;tax\n1;2;3;4\n", 1, None, "this line is a note for Excel alone: delete it"),
+        (
+            b"# prices\narea,price,rooms,tax\n1,2,3,4\n",
+            1,
+            None,
+            "no column is called 'tax' or 'price'; the columns are '# prices': the first line must hold all names,",
+        ),
+        (
+            HEADER + b'1,"1,234",3,4\n',
+            2,
+            2,
+            f"'price' is '1,234', {POINT}, and nothing between its thousands: {EITHER}",
+        ),
+        (HEADER + b'1,"0,234",3,4\n', 2, 2, f"'price' is '0,234', {POINT}: write 0.234"),
         (ROWS, 1, None, "there are no column names: write a line of names above the numbers, such as area,rooms,price"),
         (b"1\n2\n", 1, None, "there are no column names"),
         (b"area,,rooms,tax\n1,2,3,4\n", 1, 2, "this column has no name: give it one in this line, or delete"),
@@ -353,7 +370,13 @@ def test_plain_numbers_take_the_quick_way(path: Path, monkeypatch: pytest.Monkey
 
 def test_the_place_of_a_number_that_can_not_be_used(path: Path) -> None:
     path.write_bytes(b"\n" + TEXT.replace(b"\n", b"\n\n"))
-    assert str(table.wrong_value(path, 1, "rooms", "is 3")) == f"{path}, line 6, column 3: 'rooms' is 3"
+    found = str(table.wrong_value(path, 1, "rooms", "too few"))
+    assert found == f"{path}, line 6, column 3: 'rooms' is '3', too few"
+
+
+def test_a_number_that_can_not_be_used_is_shown_as_it_is_written(path: Path) -> None:
+    path.write_text("Fläche;Preis\n1,5;195,30\n")
+    assert str(wrong_value(path, 0, "Preis", 195.3, "too much")).endswith("'Preis' is '195,30', too much")
 
 
 # -- load -------------------------------------------------------------------------------------------------------------

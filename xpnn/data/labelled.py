@@ -96,8 +96,7 @@ def _as_levels(values: NDArray[Any], names: Sequence[str], path: Path) -> NDArra
         wrong = np.argwhere((values < 0) | (values > 255) | (values != np.rint(values)))
         if len(wrong):
             row, column = wrong[0]
-            problem = f"is {values[row, column]:g}, expected a pixel, a whole number from 0 to 255"
-            raise wrong_value(path, int(row), names[column], problem)
+            raise wrong_value(path, int(row), names[column], "expected a pixel, a whole number from 0 to 255")
     return values.astype(np.uint8, copy=False)
 
 
@@ -113,7 +112,7 @@ def _read_labels(path: Path, head: Head, place: int, count: int) -> list[str]:
         if label is None:
             is_number = DECIMAL_COMMA.fullmatch(field.strip())
             try:
-                label = known[field] = label_text(with_points(field, separator) if is_number else field)
+                label = known[field] = label_text(with_points(field, separator) if is_number else field, field)
             except ValueError as error:
                 raise DataError(f"{shown(head.names[place])} {error}", path, line=number, column=place + 1) from None
         labels.append(label)

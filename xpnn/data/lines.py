@@ -13,6 +13,7 @@ from xpnn.errors import DataError, Path
 PIECE = 1 << 16  # characters
 LONGEST_LINE = 1 << 24  # characters; a picture of 2000 x 2000 pixels fits
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+EXCELS_NOTE = re.compile("sep=.\\s*", re.IGNORECASE)  # of what separates the columns
 DECIMAL_COMMA = re.compile("[+-]?[0-9]{1,15},[0-9]{1,15}")
 
 
@@ -41,11 +42,13 @@ def separator_of(path: Path) -> str:
     """What stands between the fields of a file: a comma, a semicolon or a tab, whichever its first line has.
 
     Where that has several outside of quotes, they are semicolons if there are decimal commas between these in the first
-    two lines; else what both lines have equally often. Raises DataError where that is not one alone; "," where there is
-    none.
+    two lines; else what both lines have equally often. Raises DataError where that is not one alone, and for
+    a note of Excel's in the first line; "," where there is none.
     """
     lines = read_lines(path)
     number, first = next(lines, (0, ""))
+    if EXCELS_NOTE.fullmatch(first):
+        raise DataError("this line is a note for Excel alone: delete it", path, line=number)
     found = _separators(first)
     if len(found) < 2:
         return next(iter(found), ",")

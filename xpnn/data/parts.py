@@ -16,6 +16,7 @@ from xpnn.samples import Samples
 MOST_CLASSES = 1 << 16  # each has a name, and a row and a column in the confusion matrix
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}(?:\.0*)?")
 MISSING_LABELS = frozenset(["", "nan", "?"])
+LONGEST_LABEL = 255  # characters; a folder's name has no more
 FEWEST_DOUBTED = 20  # different labels; more than these, and than half of the rows, are hardly classes
 
 
@@ -56,21 +57,25 @@ class Rows(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-def label_text(text: str) -> str:
+def label_text(text: str, written: str | None = None) -> str:
     """A label as it is called: without spaces around it, and a whole number without signs and zeros that say nothing.
+
+    written: how it stands in the file, if otherwise.
 
     Raises ValueError, with what to say of it after its column's name, where it is none.
     """
-    text = text.strip()
+    text, written = text.strip(), (written or text).strip()
     if WHOLE.fullmatch(text):
         return str(int(text.partition(".")[0]))
     if text.lower() in MISSING_LABELS:
         raise ValueError(f"is missing ({shown(text) if text else 'an empty field'}): fill it in, or leave the row out")
     if is_number(text):
-        problem = f"is {shown(text)}, and a class has a name or a whole number"
+        problem = f"is {shown(written)}, and a class has a name or a whole number"
         raise ValueError(f"{problem}: to predict the numbers themselves, name the column in --targets")
     if not text.isprintable():
         raise ValueError(f"is {shown(text)}: the name of a class must be printable")
+    if len(text) > LONGEST_LABEL:
+        raise ValueError(f"is {shown(text)}, {len(text):,} characters: the name of a class has {LONGEST_LABEL} at most")
     return text
 
 
@@ -112,8 +117,10 @@ def check_are_classes(parts: Parts, path: Path) -> None:
     n, count = len(parts.train), len(np.unique(np.asarray(parts.train.targets)))
     if count > FEWEST_DOUBTED and 2 * count > n:
         problem = f"{shown(parts.label_column or 'label')} has {count:,} different labels in {n:,} rows, too many"
-        remedy = "to predict the numbers themselves, name the column in --targets; else pass classes=N (--classes N)"
-        raise DataError(f"{problem} for classes: {remedy}", path)
+        another = "to predict the numbers themselves, name the column in --targets"
+        if not all(map(WHOLE.fullmatch, parts.labels)):
+            another = "name another column, if these are no classes"
+        raise DataError(f"{problem} for classes: {another}; else pass classes=N (--classes N)", path)
 
 
 def by_names(samples: Samples, parts: Parts, known: Sequence[str], path: Path) -> Samples:

@@ -44,6 +44,7 @@ SEARCHED = 100_000  # lines after the first field that can't be used, for other 
 MOST_COLUMNS = 1 << 18  # each has a name, which takes much more memory than its text
 READER = "table 1"  # to be counted up when a file is read otherwise than before: see twins.py
 WHOLE = re.compile("-?[0-9]{1,9}")  # the number of a column
+THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # or a decimal comma: who knows
 NO_MARKS = str.maketrans("", "", ",.+-")
 FEWEST_COUNTED = 3  # columns that are called 0, 1, 2 beside one with a name
 
@@ -105,10 +106,12 @@ def check_targets(targets: Sequence[str] | None) -> None:
 
 
 def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
-    """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
+    """The error for a number that can be read but not used, in the file's own words, as `values.wrong_value` has it."""
     head = columns_of(path, (name,), others=False)
-    number, _ = next(itertools.islice(read_lines(path), row + head.above, None))
-    return DataError(f"{shown(name)} {problem}", path, line=number, column=head.names.index(name) + 1)
+    place = head.names.index(name)
+    number, line = next(itertools.islice(read_lines(path), row + head.above, None))
+    field = split_line(line, path, number, head.separator)[place]
+    return DataError(f"{shown(name)} is {shown(field)}, {problem}", path, line=number, column=place + 1)
 
 
 def columns_of(path: Path, asked: Sequence[str] = (), *, others: bool = True) -> Head:
@@ -188,7 +191,14 @@ def split_line(line: str, path: Path, number: int, separator: str) -> list[str]:
         fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True))
         return [field.strip() for field in fields]
     except csv.Error as error:
-        raise DataError(f"its quotes can't be made out ({error}): correct the line", path, line=number) from error
+        problem = f"its quotes can't be made out ({error}): correct the line"
+        if "field larger" in str(error):
+            problem = (
+                f"a field has more than {csv.field_size_limit():,} characters: no number and no name; cut it short"
+            )
+        elif str(error) == "unexpected end of data":
+            problem = "a quote is open at its end: close it; a field may not go on in the next line"
+        raise DataError(problem, path, line=number) from error
 
 
 def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: int | None = None) -> None:
@@ -200,6 +210,8 @@ def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: i
         there = ", ".join(map(shown, names[:SHOWN_NAMES]))
         more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
         problem = f"no column is called {' or '.join(absent[:SHOWN_NAMES])}; the columns{numbered} are {there}{more}"
+        if line is not None and len(names) == 1:
+            problem += ": the first line must hold all names, with commas, semicolons or tabs between them"
         raise DataError(problem, path, line=line)
 
 
@@ -356,6 +368,9 @@ def _what_is_wrong(field: str, boolean: bool) -> tuple[str, str]:
         return f"is infinite or too large ({shown(field)})", "correct it, or delete the line"
     if {",", "."} <= set(field) and field.translate(NO_MARKS).isdecimal():
         return f"is {shown(field)}, expected a number with nothing between its thousands", "write it so"
+    if THOUSANDS.fullmatch(field):
+        either = f"write {field.replace(',', '')} or {field.replace(',', '.')}, whichever is meant"
+        return f"is {shown(field)}, expected a number with a decimal point, and nothing between its thousands", either
     if DECIMAL_COMMA.fullmatch(field):
         return f"is {shown(field)}, expected a number with a decimal point", f"write {field.replace(',', '.')}"
     if field.lower() in BOOLEANS:

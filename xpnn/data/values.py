@@ -57,8 +57,12 @@ def columns_called(path: Path, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(column_called(name, names) for name in asked)
 
 
-def wrong_value(path: Path, row: int, name: str, problem: str) -> DataError:
-    """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`."""
+def wrong_value(path: Path, row: int, name: str, value: float, problem: str) -> DataError:
+    """The error for a number that can be read but not used: of data row `row`, counted from 0, in the column `name`.
+
+    value:   what was read there; of a CSV file the error shows what is written there.
+    problem: what to say after the value.
+    """
     if format_of_table(path) == "csv":
         return table.wrong_value(path, row, name, problem)
-    return DataError(f"{shown(name)} in row {row}, counted from 0, {problem}", path)
+    return DataError(f"{shown(name)} in row {row}, counted from 0, is {value:g}, {problem}", path)
