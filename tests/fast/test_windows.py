@@ -216,6 +216,7 @@ def test_the_next_window_is_read_while_one_is_learnt_and_none_twice(
     fill = Windows._fill
 
     def noting(self: Windows, number: int) -> None:
+        assert threading.current_thread() is not threading.main_thread()
         fill(self, number)
         filled.append(number)
 
