@@ -146,17 +146,43 @@ def test_what_is_not_there_says_how_to_get_it(
     assert str(caught.value).endswith(f" into {tmp_path / name}")
 
 
+def test_a_variable_that_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    write_mnist(cache / "mnist")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "file"))
+    assert load("mnist").image_shape == (2, 2)  # it may not be there yet
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"XPNN_DATA_DIR is .*file, which is no folder: set it to one that holds mnist"):
+        load("mnist")
+
+
+def test_what_is_damaged_says_how_to_mend_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    write_mnist(tmp_path / "mnist")
+    (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").write_bytes(b"<html>not found</html>")
+    remedy = r"\(`xpnn data get mnist` downloads what is not as published\)"
+    with pytest.raises(DataError, match=f"isn't gzipped: .* {remedy}$"):
+        load("mnist")
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     write_mnist(tmp_path / "mnist")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"mnist: t10k-labels-idx1-ubyte\.gz is missing \(looked in "):
+    with pytest.raises(DataError) as caught:
         load("mnist")
+    text = str(caught.value)
+    assert text.startswith("mnist: t10k-labels-idx1-ubyte.gz is missing (looked in ")
+    assert "`xpnn data get mnist` downloads it, or put t10k-labels-idx1-ubyte.gz from https://" in text
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte is missing: a folder of data must hold train-images"):
         load(tmp_path / "mnist")
+    (tmp_path / "mnist" / "t10k-images-idx3-ubyte").unlink()
+    (tmp_path / "mnist" / "t10k-images-idx3-ubyte").mkdir()  # which is no file
+    both = r"t10k-images-idx3-ubyte\.gz and t10k-labels-idx1-ubyte\.gz"
+    with pytest.raises(DataError, match=rf"mnist: {both} are missing .* downloads them, or put {both} from https"):
+        load("mnist")
     cache.mkdir()
     (tmp_path / "mnist").rename(cache / "mnist")
-    with pytest.raises(DataError, match=rf"labels-idx1-ubyte\.gz is missing .* into {cache / 'mnist'}$"):
+    with pytest.raises(DataError, match=rf"labels-idx1-ubyte\.gz are missing .* into {cache / 'mnist'}$"):
         load("mnist")
 
 

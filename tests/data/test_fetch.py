@@ -122,7 +122,7 @@ def test_without_a_network_it_says_what_to_put_where(tmp_path: Path, mirror: Mir
     mirror.troubles[OTHERS[0]] = ["404"]
     with pytest.raises(XpnnError) as caught:
         get()
-    files = f"{', '.join([FIRST, *OTHERS[:-1]])} and {OTHERS[-1]}"
+    files = f"{', '.join(OTHERS[:-1])} and {OTHERS[-1]}"  # the first one has come
     assert str(caught.value) == (
         f"{OTHERS[0]} can't be downloaded: {mirror.address[:-1]} answers 404 (Not Found). `xpnn data get mnist` goes on"
         f" from here; or, by hand, put {files} from {mirror.address} into {tmp_path / 'mnist'}"

@@ -48,7 +48,8 @@ def fetch(name: str, *, progress: Progress, say: Say) -> Path:
             elif lacking:
                 _extract(_archive(entry, entry.archive, target, progress, say), lacking, target)
         except XpnnError as error:
-            into = f"{by_hand(name)} into {target}"
+            missing = [file for file, state in verify(name, target).items() if state != WHOLE]
+            into = f"{by_hand(name, missing)} into {target}"
             raise XpnnError(f"{error}. `xpnn data get {name}` goes on from here; or, by hand, put {into}") from error
     return target
 

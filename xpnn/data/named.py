@@ -23,7 +23,17 @@ def read_named(name: str, limit: int | None = None) -> Parts:
 
     Raises DataError if it isn't there, which says how to get it, or if it is damaged. Nothing is downloaded.
     """
-    paths, labels = list(find(name).values()), CATALOGUE[name].labels
+    paths = list(find(name).values())
+    try:
+        return _read(name, paths, limit)
+    except DataError as error:
+        if not CATALOGUE[name].mirrors:
+            raise
+        raise DataError(f"{error} (`xpnn data get {name}` downloads what is not as published)") from error
+
+
+def _read(name: str, paths: list[Path], limit: int | None) -> Parts:
+    labels = CATALOGUE[name].labels
     if name == "digits":
         return Parts(*_read_digits(paths[0], limit), (8, 8), labels)
     if name == "usps":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from xpnn.data.catalogue import CATALOGUE, Entry
@@ -15,12 +15,19 @@ PACKED = (".gz", ".bz2")
 
 
 def places(name: str) -> Iterator[Path]:
-    """The folders in which a data set is looked for, in this order; the first is where it is downloaded to."""
+    """The folders in which a data set is looked for, in this order; the first is where it is downloaded to.
+
+    Raises DataError where $XPNN_DATA_DIR is a file.
+    """
     if not CATALOGUE[name].mirrors:
         yield Path(__file__).parent
         return
     if given := os.environ.get(DATA_VARIABLE):
-        yield Path(os.path.expanduser(given), name)
+        folder = Path(os.path.expanduser(given))
+        if folder.exists() and not folder.is_dir():
+            problem = f"{DATA_VARIABLE} is {given}, which is no folder"
+            raise DataError(f"{problem}: set it to one that holds {name}, or to none")
+        yield folder / name
     yield cache_folder() / name
 
 
@@ -55,9 +62,10 @@ def find(name: str) -> dict[str, Path]:
             return paths
         tried.append((place, paths))
     folder, paths = next((place for place in tried if place[1]), tried[0])
-    missing = ", ".join(file.name for file in CATALOGUE[name].files if file.name not in paths)
-    problem = f"{missing} {'are' if ',' in missing else 'is'} missing" if paths else "it is not here"
-    remedy = f"`xpnn data get {name}` downloads it, or put {by_hand(name)} into {folder}"
+    missing = [file.name for file in CATALOGUE[name].files if file.name not in paths]
+    they, are = ("them", "are") if paths and len(missing) > 1 else ("it", "is")
+    problem = f"{_listed(missing)} {are} missing" if paths else "it is not here"
+    remedy = f"`xpnn data get {name}` downloads {they}, or put {by_hand(name, missing)} into {folder}"
     looked_in = " and ".join(str(place) for place, _ in tried)
     raise DataError(f"{name}: {problem} (looked in {looked_in}): {remedy}")
 
@@ -73,16 +81,19 @@ def present_files(folder: Path, entry: Entry) -> dict[str, Path]:
         packing = next((ending for ending in PACKED if file.name.endswith(ending)), "")
         plain = file.name.removesuffix(packing)
         spellings = (file.name, plain, plain.replace("-idx", ".idx"), file.name.replace("-idx", ".idx"))
-        spelling = next((spelling for spelling in spellings if spelling in there), None)
+        found_here = (spelling for spelling in spellings if spelling in there and (folder / spelling).is_file())
+        spelling = next(found_here, None)
         if spelling is not None:
             found[file.name] = folder / spelling
     return found
 
 
-def by_hand(name: str) -> str:
-    """Which files to fetch without xpnn, and where from."""
+def by_hand(name: str, missing: Sequence[str]) -> str:
+    """What to fetch without xpnn, of the files that are missing, and where from."""
     entry = CATALOGUE[name]
-    names = [file.name for file in entry.files]
-    files = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     archive = f"{entry.archive.name} of " if entry.archive else ""
-    return f"{files} from {archive}{entry.mirrors[0] if entry.mirrors else entry.homepage}"
+    return f"{_listed(missing)} from {archive}{entry.mirrors[0] if entry.mirrors else entry.homepage}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
