@@ -153,8 +153,12 @@ def row_weights(
     return weights
 
 
-def standardization_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def standardization_of(
+    values: NDArray[Any], names: Sequence[str] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation (of n, not n - 1) of each column of (n, columns), float64 (columns,) each.
+
+    names: of the columns, for errors.
 
     The rows may be stored: they are then read a block at a time.
 
@@ -179,7 +183,8 @@ def standardization_of(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArr
         is_finite = np.isfinite(means) & np.isfinite(deviations)
     if not is_finite.all():
         column = int(np.flatnonzero(~is_finite)[0])
-        raise DataError(f"column {column}, counted from 0, has values that are not finite or above 1e150: rescale it")
+        called = f"column {column}, counted from 0," if names is None else repr(names[column])
+        raise DataError(f"{called} has values that are not finite or above 1e150: rescale it")
     return means, np.where(is_constant | (deviations == 0), 1.0, deviations)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 import xpnn
 from xpnn.data import read_samples, read_table, wrong_value
@@ -173,8 +174,15 @@ def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
     """What MLP has to know of a table: its columns, and their means and deviations in the training rows."""
     if dataset.columns is None:
         return {}
-    standardization = xpnn.standardization_of(dataset.train.inputs)
+    standardization = _standardization(dataset, dataset.train.inputs, dataset.columns)
     return {"columns": dataset.columns, "standardization": standardization, "label_column": dataset.label_column}
+
+
+def _standardization(dataset: xpnn.Dataset, values: Any, names: tuple[str, ...]) -> tuple[NDArray[np.float64], ...]:
+    try:
+        return xpnn.standardization_of(values, names)
+    except xpnn.DataError as error:
+        raise xpnn.DataError(str(error), dataset.name) from error
 
 
 def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | None:
@@ -184,7 +192,7 @@ def target_scaling(net: xpnn.MLP, dataset: xpnn.Dataset) -> Standardization | No
     """
     if not predicts_values(dataset) or dataset.train.targets is None or net.output not in ("identity", "exp"):
         return None
-    means, deviations = xpnn.standardization_of(dataset.train.targets)
+    means, deviations = _standardization(dataset, dataset.train.targets, dataset.labels)
     if net.output == "exp":
         means, deviations = np.zeros_like(means), np.where(means > 0, means, 1.0)
     return check_target_scaling(net, means, deviations)

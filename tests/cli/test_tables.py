@@ -292,6 +292,8 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: str, message: str) -> N
         ("houses.csv --targets price --validation-data few.csv", "few.csv, line 1: no column is called 'rooms'"),
         ("houses.csv --targets price --test-data far.csv", "far.csv, line 3, column 3: 'rooms' is '1e300', out of all"),
         ("houses.csv --targets price --validation-data far.csv", "far.csv, line 3, column 3: 'rooms' is '1e300'"),
+        ("wide.csv --targets price", "wide.csv: 'area' has values that are not finite or above 1e150: rescale it"),
+        ("wide.csv --targets area", "wide.csv: 'price' has values that are not finite or above 1e150: rescale it"),
         ("houses.csv --targets rooms --output sigmoid", "'rooms' is "),
         ("labels.csv --targets up --output sigmoid --test-data two.csv", "two.csv, line 3, column 4: 'up' is '2', but"),
         (
@@ -310,6 +312,7 @@ def test_bad_data_is_one_line_and_exit_code_1(run: Run, arguments: str, message:
     write_houses()
     write_labels()
     Path("bad.csv").write_text("area,price\n1,2\nNA,3\n")
+    Path("wide.csv").write_text("area,price\n1e300,1\n-1e300,1\n5,1e200\n")
     Path("few.csv").write_text("area,price,tax\n1,2,3\n")
     Path("far.csv").write_text("area,price,rooms,tax\n1,2,3,4\n1,2,1e300,4\n")
     Path("two.csv").write_text("a,b,c,up,near\n0,0,0,1,0\n0,0,0,2,0\n")

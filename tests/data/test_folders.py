@@ -92,13 +92,19 @@ def test_parts(tmp_path: Path, pack: Pack, names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["test", "val"])
 def test_one_part_alone_is_what_there_is(tmp_path: Path, pack: Pack, name: str) -> None:
-    """Such a folder is given to test a net on."""
+    """Such a folder is given to test a net on, and not to learn from."""
     for level, label in enumerate(("a", "b")):
         put(tmp_path / "data" / name / label / "1.png", picture(level))
     samples = read_samples(pack(tmp_path / "data"), labels=("b", "a"))
     assert samples.targets is not None
     assert samples.targets.tolist() == [1, 0]
     np.testing.assert_array_equal(samples.inputs, [picture(0).reshape(-1), picture(1).reshape(-1)])
+    role = {"val": "validation"}.get(name, name)
+    with pytest.raises(
+        DataError, match=rf"there is no training part, only one that is called {role}: give the {role} "
+    ):
+        load(pack(tmp_path / "data"))
+    assert len(load(tmp_path / "data" / name).train) == 2
 
 
 def test_colours_become_grey_and_grey_stays_as_it_is(tmp_path: Path) -> None:

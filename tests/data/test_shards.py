@@ -109,6 +109,14 @@ def test_files_of_no_part_are_for_training(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.train.inputs, PIXELS)
 
 
+def test_test_rows_alone_are_not_learnt(tmp_path: Path, share: float) -> None:
+    folder = write(tmp_path, {"test-0.parquet": TEST, "validation-0.parquet": TRAIN})
+    with pytest.raises(DataError, match=r"there is no training part, only one that is called test: give the test part"):
+        load(folder)
+    np.testing.assert_array_equal(read_samples(folder).inputs[:], PIXELS[TEST])
+    assert len(load(folder / "validation-0.parquet").train) == len(PIXELS[TRAIN])
+
+
 def test_what_the_first_file_holds_all_hold(tmp_path: Path) -> None:
     values = PIXELS.astype(np.float64)
     values[TEST] /= 2

@@ -99,6 +99,9 @@ def load(
     if classes is not None and not 2 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
     found = _read(source, limit, label_column=label_column, classes=classes)
+    if found.role != "train":
+        remedy = f"give the {found.role} part itself if its rows are to be learnt"
+        raise DataError(f"there is no training part, only one that is called {found.role}: {remedy}", source)
     if found.label_column is not None and classes is None and limit is None:
         check_are_classes(found, source)
     test = found.test if test_data is None else _read_test(test_data, found, label_column)

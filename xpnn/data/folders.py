@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 READ = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp")
 NOT_READ = (".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".jp2", ".svg")
-TRAIN, TEST = ("train", "training"), ("test", "testing")
-VALIDATION = ("val", "valid", "validation", "dev")
+ROLES = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("val", "valid", "validation", "dev"),
+}
 DEEPEST = 6  # folders below the root that are looked into; links may lead in circles
 LAYOUT = "a folder for each class is needed, such as cat and dog, and may lie in train and test"
 
@@ -174,13 +177,14 @@ def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: boo
         pixels, shape = _decoded(sorted(pictures, key=lambda p: order[p.names[0]])[:limit], None)
         return Parts(Samples(pixels), None, shape)
     roles = _by_role(pictures)
-    train = roles.get("train") or roles.get("test") or roles["validation"]
+    role = next(role for role in ROLES if role in roles)
+    train = roles[role]
     labels = natural_order(picture.names[-2] for picture in train)
     _check_labels(labels, path)
     samples, shape = _samples(train, labels, limit, None)
     rest = roles.get("test") or roles.get("validation")
     test = None if rest is None or rest is train else _samples(rest, labels, None, shape)[0]
-    return Parts(samples, test, shape, labels, numbered=labels == tuple(map(str, range(len(labels)))))
+    return Parts(samples, test, shape, labels, numbered=labels == tuple(map(str, range(len(labels)))), role=role)
 
 
 def _by_role(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
@@ -202,8 +206,7 @@ def _by_role(pictures: Iterable[Picture]) -> dict[str, list[Picture]]:
 
 def role_of(name: str) -> str | None:
     """What that which has this name is for, train, test or validation, if the name says it."""
-    roles = {"train": TRAIN, "test": TEST, "validation": VALIDATION}
-    return next((role for role, names in roles.items() if name.lower() in names), None)
+    return next((role for role, names in ROLES.items() if name.lower() in names), None)
 
 
 def _check_labels(labels: tuple[str, ...], path: Path) -> None:

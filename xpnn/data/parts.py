@@ -27,6 +27,7 @@ class Parts(NamedTuple):
     numbered:     the classes have these numbers in the source itself, and not only in the order of their names.
     columns:      names of the input columns, where it is a table.
     label_column: the name of the column with the labels, where it is a table.
+    role:         train; or test or validation where there are no others, and these stand in the place of training's.
     """
 
     train: Samples
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     numbered: bool = True
     columns: tuple[str, ...] | None = None
     label_column: str | None = None
+    role: str = "train"
 
 
 class Rows(NamedTuple):

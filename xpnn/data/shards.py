@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xpnn.data.arrow import opened_arrow
 from xpnn.data.files import check_limit, shown
-from xpnn.data.folders import role_of
+from xpnn.data.folders import ROLES, role_of
 from xpnn.data.layouts import Layout, layout_of
 from xpnn.data.parts import MOST_CLASSES, Parts, Rows, by_names, natural_order, parts_of
 from xpnn.data.rowgroups import InFile, RowGroups, in_file, with_labels
@@ -80,11 +80,12 @@ def read_shards(
     """
     check_limit(limit)
     parts = _by_role(natural_shards(folder), folder)
-    train = parts.get("train") or parts.get("test") or parts["validation"]
+    role = next(role for role in ROLES if role in parts)
+    train = parts[role]
     rest = parts.get("test") or parts.get("validation")
     asked = {"label_column": label_column, "labelled": labelled, "columns": columns, "pixels": pixels}
     rows, layout = _read(train, folder, limit, None, **asked)
-    found = parts_of(rows, classes)
+    found = parts_of(rows, classes)._replace(role=role)
     if rest is None or rest is train:
         return found
     other = parts_of(_read(rest, folder, None, layout, **asked)[0], None if found.labels else MOST_CLASSES)
