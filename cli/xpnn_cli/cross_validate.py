@@ -11,7 +11,7 @@ import click
 
 import xpnn
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
-from xpnn_cli.progress import say_what_stays
+from xpnn_cli.progress import say_of_rows
 from xpnn_cli.settings import POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
     check_targets,
@@ -71,7 +71,7 @@ def cross_validate(
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
-    say_what_stays(dataset)
+    say_of_rows(dataset)
     check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)
     scores: list[dict[str, float]] = []

@@ -16,7 +16,7 @@ from xpnn.plots import check_picture
 from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
-from xpnn_cli.progress import say_what_stays
+from xpnn_cli.progress import say_of_rows
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
     check_targets,
@@ -87,7 +87,7 @@ def find_lr(
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, limit=limit, **asked)
-    say_what_stays(dataset)
+    say_of_rows(dataset)
     check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)
     with usage_errors(), click.progressbar(length=steps, label="sweep", file=sys.stderr, width=24) as bar:

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+import numpy as np
 
 from xpnn.epochs import Epoch, Progress
 from xpnn.evaluation import Evaluation
 from xpnn.memory import SHARE, VARIABLE, bytes_in
 from xpnn.samples import Dataset
-from xpnn.stored import StoredRows
+from xpnn.stored import StoredRows, part_of
 
+LOOKED_AT, FAR = 1000, 10.0  # rows, and the root mean square of their numbers
 SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
 
 
-def say_what_stays(dataset: Dataset) -> None:
-    """A word on training rows that stay in their file, for they take more time, and another order."""
+def say_of_rows(dataset: Dataset) -> None:
+    """A word on training rows that stay in their file, for they take more time, and another order.
+
+    And on floats that a net takes as they are, but hardly learns from: pixels of 0 to 255, for instance.
+    """
     rows = dataset.train.inputs
     if isinstance(rows, StoredRows):
         most = f"{SHARE:.0%} of the free memory" if bytes_in(VARIABLE) is None else f"${VARIABLE} has room for"
         size = f"{rows.nbytes / 1e9:.3g} GB, more than {most}"
         click.echo(f"{rows.file.path}: {size}: its rows stay in the file, and are shuffled by blocks", err=True)
+    if dataset.columns is None and rows.dtype.kind == "f":
+        some = np.asarray(part_of(rows, 0, LOOKED_AT), dtype=np.float64)
+        typical = math.sqrt(np.square(some).mean())
+        if typical > FAR:
+            problem = f"its numbers are about {typical:.3g} in size, and a net learns best from -1 to 1"
+            click.echo(f"{dataset.name}: {problem}: divide them, or save pixels as whole numbers (uint8)", err=True)
 
 
 class TrainingProgress:

@@ -30,7 +30,7 @@ from xpnn_cli.options import (
     print_json,
     writable,
 )
-from xpnn_cli.progress import TrainingProgress, in_turn, say_what_stays
+from xpnn_cli.progress import TrainingProgress, in_turn, say_of_rows
 from xpnn_cli.report import report, summary
 from xpnn_cli.runs import Every, Keeper, is_finished, opened, run_options
 from xpnn_cli.same_data import checked_data
@@ -154,7 +154,7 @@ def train(
     place = chosen_device(device)
     with usage_errors():
         dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
-    say_what_stays(dataset)
+    say_of_rows(dataset)
     check_targets(dataset, settings.output, data, test_data=test_data, classes=classes)
     settings = suited(settings, dataset, recipe, changes)
     dataset, validation = with_validation(dataset, validation_data, validation_fraction, settings)

@@ -22,6 +22,7 @@ from sklearn.metrics import confusion_matrix
 from xpnn_cli.tables import suited
 
 import xpnn
+from xpnn import memory
 from xpnn.recipes import RECIPES
 
 Run = Callable[..., Result]
@@ -327,6 +328,24 @@ def test_pictures_that_are_not_square_are_not_augmented_as_if_they_were(run: Run
     assert problem in " ".join(run("draw", "wide", "--augment", exit_code=2).stderr.split())
     assert run("train", "wide", *QUICK).stdout.endswith("xpnn query model.safetensors DATA\n")
     assert run("draw", "wide").stdout.startswith("wide, row 0: a\n")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["in file", "in memory"])
+@pytest.mark.parametrize("command", ["train", "find-lr", "cross-validate"])
+def test_floats_far_from_what_a_net_learns_from_are_spoken_of(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, share: float
+) -> None:
+    monkeypatch.setattr(memory, "SHARE", share)
+    digits = xpnn.load("digits").train.take(slice(100))
+    np.save("y.npy", digits.targets)  # type: ignore[arg-type]
+    for divisor, is_far in ((1, True), (255, False), (25.5, False)):
+        np.save("x.npy", (digits.inputs / divisor).astype("float32"))
+        options = ("--folds", "2", "--epochs", "1") if command == "cross-validate" else ()
+        said = run(command, "x.npy", *options, "--device", "cpu").stderr
+        far = "x.npy: its numbers are about 123 in size, and a net learns best from -1 to 1: divide them, or save "
+        assert (far in said) == is_far
+    np.save("x.npy", digits.inputs)  # pixels, which a net scales
+    assert "learns best" not in run(command, "x.npy", *options, "--device", "cpu").stderr
 
 
 def test_rows_of_pixels_are_drawn_from_any_format(run: Run) -> None:
