@@ -324,6 +324,8 @@ def test_a_zip_of_other_files(tmp_path: Path) -> None:
         DataError, match=r"data\.zip: this ZIP file holds no pictures, but 'train.csv', 'test.csv': unp"
     ):
         load(path)
+    with pytest.raises(DataError, match=r"empty\.zip: there are no pictures \(\.png, "):
+        load(write_zip(tmp_path / "empty.zip", {}))
 
 
 def test_npz_files_stay_npz(tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def test_a_packed_file_is_read_into_memory(tmp_path: Path, share: float) -> None
         (np.zeros((0, 3)), "the array has shape (0, 3), expected"),
         (np.zeros((30, 3), dtype=complex), "holds complex128, expected uint8, whole numbers or floats"),
         (np.full((30, 3), 256), "the file has whole numbers from 256 to 256, expected 0 to 255"),
+        (
+            np.where(np.arange(90).reshape(30, 3) == 7, np.nan, 0.5),
+            "x_train.npy: the file has a value that is not finite",
+        ),
+        (
+            np.where(np.arange(90).reshape(30, 3) == 7, 1e40, 0.5),
+            "has a value that is too large (beyond 3.4e38) in row 2",
+        ),
         (PIXELS[:20], "holds 30 labels for 20 rows: they don't belong together"),
     ],
 )

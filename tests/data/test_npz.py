@@ -118,7 +118,10 @@ OBJECTS = np.array([None] * 4)
         ({"x": X, "y": Y[:3]}, "x has 4 rows but y has 3"),
         ({"x": X, "y": Y - 1}, "y has the label -1 in row 0, counted from 0: labels are whole numbers from 0"),
         ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, "y has the label 9223372036854775808 in row 0"),
-        ({"x": X, "y": Y.astype(float)}, r"y has shape \(4,\) and holds float64, expected one whole number a row"),
+        (
+            {"x": X, "y": Y.astype(float)},
+            r"y has shape \(4,\) and holds float64, expected one whole number a row, .*: labels.astype",
+        ),
         ({"x": X, "y": np.eye(3, dtype=int)[Y]}, r"y has shape \(4, 3\)"),
         (
             {"x_train": X, "y_train": Y, "x_test": X.reshape(4, 6), "y_test": Y},

@@ -371,6 +371,8 @@ def test_columns_that_are_not_there(tmp_path: Path) -> None:
     path = saved({"a": [0.5, 1.5], "label": [0, 1]}, tmp_path / "data")
     with pytest.raises(DataError, match="data: no column is called 'kind'; the columns are 'a', 'label'"):
         load(path, label_column="kind")
+    with pytest.raises(DataError, match="none: no column is called 'kind'; the columns are none"):
+        load(saved({}, tmp_path / "none"), label_column="kind")
     with pytest.raises(DataError, match="data: no column is called 'b'; the columns are 'a', 'label'"):
         read_samples(path, columns=("b",))
     with pytest.raises(DataError, match="every column is a target"):

@@ -83,7 +83,7 @@ def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
 
 
 def holds_pictures(path: Path) -> bool:
-    """Whether a ZIP file is none of NumPy's (NPZ); a damaged one is what its name says.
+    """Whether a ZIP file is none of NumPy's (NPZ); a damaged or empty one is what its name says.
 
     Raises DataError for an Excel workbook, which is a ZIP file too.
     """
@@ -94,7 +94,9 @@ def holds_pictures(path: Path) -> bool:
         return os.fspath(path).lower().endswith(".zip")
     if any(name.startswith("xl/") for name in names):
         raise DataError("this is an Excel workbook: save the sheet as a CSV file (CSV UTF-8), and give that", path)
-    return bool(names) and not any(name.endswith(".npy") for name in names)
+    if not names:
+        return os.fspath(path).lower().endswith(".zip")
+    return not any(name.endswith(".npy") for name in names)
 
 
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Callable[[], bytes]:

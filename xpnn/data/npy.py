@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.files import check_limit, opened
-from xpnn.data.npz import array_in, checked_labels, checked_pixels, read_header
+from xpnn.data.npz import array_in, check_finite, checked_labels, checked_pixels, read_header
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
 from xpnn.memory import fits
@@ -80,6 +80,7 @@ def _read_inputs(path: Path, limit: int | None) -> tuple[Any, tuple[int, int] | 
     inputs = np.array(kept, order="C").reshape(len(kept), -1)
     if inputs.dtype.kind in "iu":
         return checked_pixels(inputs, "the file", path), shape
+    check_finite(inputs, "the file", path)
     return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False), shape
 
 

@@ -138,14 +138,20 @@ def _checked_inputs(inputs: NDArray[Any], name: str, path: Path) -> NDArray[Any]
         return checked_pixels(inputs, name, path)
     if inputs.dtype.kind != "f":
         raise DataError(f"{name} holds {inputs.dtype}, expected uint8, whole numbers or floats", path)
+    check_finite(inputs, name, path)
+    if hold_pixels(inputs):
+        return inputs.astype(np.uint8)
+    return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False)
+
+
+def check_finite(inputs: NDArray[Any], name: str, path: Path) -> None:
+    """Raise DataError naming the first row of (n, ...) with a number that is not finite, or too large for float32."""
     fits = np.abs(inputs) <= np.finfo(np.float32).max  # nan does not
     if not fits.all():
         row = int(np.argwhere(~fits)[0, 0])
         fault = "too large (beyond 3.4e38)" if np.isfinite(inputs[row]).all() else "not finite (nan or inf)"
-        raise DataError(f"{name} has a value that is {fault} in row {row}, counted from 0", path)
-    if hold_pixels(inputs):
-        return inputs.astype(np.uint8)
-    return inputs.astype(np.float64 if inputs.dtype.itemsize >= 8 else np.float32, copy=False)
+        problem = f"{name} has a value that is {fault} in row {row}, counted from 0"
+        raise DataError(f"{problem}: correct it, or leave the row out", path)
 
 
 def hold_pixels(values: NDArray[Any]) -> bool:
@@ -167,7 +173,8 @@ def checked_labels(labels: NDArray[Any], name: str, path: Path) -> NDArray[np.in
     """Class labels (n,) as int64. Raises DataError for what is none."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found = f"{name} has shape {labels.shape} and holds {labels.dtype}"
-        raise DataError(f"{found}, expected one whole number a row: the label", path)
+        remedy = "labels.astype(int) makes them of floats, labels.argmax(axis=1) of rows of 0 with a 1"
+        raise DataError(f"{found}, expected one whole number a row, the label: {remedy}", path)
     converted = labels.astype(np.int64)
     wrong = np.flatnonzero(converted < 0)  # where unsigned numbers were too large, too
     if wrong.size:

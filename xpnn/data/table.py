@@ -207,7 +207,7 @@ def check_names(wanted: Sequence[str], names: Sequence[str], path: Path, line: i
     absent = [shown(name) for name in wanted if name not in present]
     if absent:
         numbered = f", numbered from 1 to {len(names)}," if any(map(WHOLE.fullmatch, {*wanted} - present)) else ""
-        there = ", ".join(map(shown, names[:SHOWN_NAMES]))
+        there = ", ".join(map(shown, names[:SHOWN_NAMES])) or "none"
         more = f" and {len(names) - SHOWN_NAMES:,} more" if len(names) > SHOWN_NAMES else ""
         problem = f"no column is called {' or '.join(absent[:SHOWN_NAMES])}; the columns{numbered} are {there}{more}"
         if line is not None and len(names) == 1:
