@@ -11,7 +11,7 @@ import click
 
 import xpnn
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, json_option, print_json
-from xpnn_cli.progress import say_of_rows
+from xpnn_cli.progress import reading_bar, say_of_rows
 from xpnn_cli.settings import POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
     check_targets,
@@ -69,8 +69,8 @@ def cross_validate(
     refuse_options(changes, ["patience", "metric", "minimum_change"], reason)
     settings = chosen_recipe(recipe, changes, asked["targets"])
     place = chosen_device(device)
-    with usage_errors():
-        dataset = xpnn.load(data, limit=limit, **asked)
+    with usage_errors(), reading_bar() as reading:
+        dataset = xpnn.load(data, limit=limit, progress=reading, **asked)
     say_of_rows(dataset)
     check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)

@@ -16,7 +16,7 @@ from xpnn.plots import check_picture
 from xpnn.recipes import Recipe
 from xpnn.schedules import Schedule
 from xpnn_cli.options import GroupedCommand, chosen_device, device_option, finite, json_option, print_json, writable
-from xpnn_cli.progress import say_of_rows
+from xpnn_cli.progress import reading_bar, say_of_rows
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, refuse_options, usage_errors
 from xpnn_cli.tables import (
     check_targets,
@@ -85,8 +85,8 @@ def find_lr(
     if plot is not None:
         check_picture(plot)
     place = chosen_device(device)
-    with usage_errors():
-        dataset = xpnn.load(data, limit=limit, **asked)
+    with usage_errors(), reading_bar() as reading:
+        dataset = xpnn.load(data, limit=limit, progress=reading, **asked)
     say_of_rows(dataset)
     check_targets(dataset, settings.output, data)
     settings = suited(settings, dataset, recipe, changes)

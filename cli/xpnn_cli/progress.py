@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from xpnn.samples import Dataset
 from xpnn.stored import StoredRows, part_of
 
 LOOKED_AT, FAR = 1000, 10.0  # rows, and the root mean square of their numbers
+SECONDS_WITHOUT_A_BAR = 1.0  # of reading
 SECONDS_BETWEEN_LOOKS = 0.1  # a look at the running loss waits for the device
 
 
@@ -37,6 +39,40 @@ def say_of_rows(dataset: Dataset) -> None:
         if typical > FAR:
             problem = f"its numbers are about {typical:.3g} in size, and a net learns best from -1 to 1"
             click.echo(f"{dataset.name}: {problem}: divide them, or save pixels as whole numbers (uint8)", err=True)
+
+
+@contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None] | None]:
+    """What to give to `load` as its `progress`: a bar on a terminal, as soon as reading a part takes a second."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    bar: Any = None
+    begun, next_look = time.monotonic(), 0.0
+
+    def close() -> None:
+        nonlocal bar
+        if bar is not None:
+            bar.__exit__(None, None, None)
+        bar = None
+
+    def show(read: int, of: int) -> None:
+        nonlocal bar, begun, next_look
+        now = time.monotonic()
+        if bar is not None and read < bar.pos:  # the next part
+            close()
+            begun = now
+        if bar is None and read < of and now > begun + SECONDS_WITHOUT_A_BAR:
+            bar = click.progressbar(length=of, label="reading", file=sys.stderr, width=24, show_pos=True)
+            bar.__enter__()
+        if bar is not None and (now >= next_look or read == of):
+            bar.update(read - bar.pos)
+            next_look = now + SECONDS_BETWEEN_LOOKS
+
+    try:
+        yield show
+    finally:
+        close()
 
 
 class TrainingProgress:

@@ -30,7 +30,7 @@ from xpnn_cli.options import (
     print_json,
     writable,
 )
-from xpnn_cli.progress import TrainingProgress, in_turn, say_of_rows
+from xpnn_cli.progress import TrainingProgress, in_turn, reading_bar, say_of_rows
 from xpnn_cli.report import report, summary
 from xpnn_cli.runs import Every, Keeper, is_finished, opened, run_options
 from xpnn_cli.same_data import checked_data
@@ -152,8 +152,8 @@ def train(
     out = _place_for_the_model(out, folder)
     check_not_read("--out", out, data=data, test_data=test_data, validation_data=validation_data, configuration=config)
     place = chosen_device(device)
-    with usage_errors():
-        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, **asked)
+    with usage_errors(), reading_bar() as reading:
+        dataset = xpnn.load(data, test_data=test_data, limit=limit, classes=classes, progress=reading, **asked)
     say_of_rows(dataset)
     check_targets(dataset, settings.output, data, test_data=test_data, classes=classes)
     settings = suited(settings, dataset, recipe, changes)

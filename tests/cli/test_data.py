@@ -204,4 +204,7 @@ def test_the_real_mnist(run: Run, request: pytest.FixtureRequest, tmp_path: Path
     folder = tmp_path / "data" / "mnist"
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in PUBLISHED} == PUBLISHED
     assert len(mirror.requests) == len(PUBLISHED) * (1 + cuts)
+    for name in PUBLISHED:
+        starts = [start for asked, start in mirror.requests if asked == name]
+        assert starts == sorted(set(starts))  # each goes on where the one before was cut
     run("data", "verify", "mnist")

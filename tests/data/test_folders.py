@@ -225,6 +225,15 @@ def test_refused(tmp_path: Path, pack: Pack, files: dict[str, bytes], problem: s
     assert "\n" not in text
 
 
+def test_progress_is_told_of_each_part(tmp_path: Path, pack: Pack) -> None:
+    for part, count in (("train", 5), ("test", 3)):
+        for number in range(count):
+            put(tmp_path / "data" / part / "ab"[number % 2] / f"{number}.png", picture(number))
+    told: list[tuple[int, int]] = []
+    load(pack(tmp_path / "data"), progress=lambda read, of: told.append((read, of)))
+    assert told == [(2, 5), (3, 5), (4, 5), (5, 5), (2, 3), (3, 3)]
+
+
 def test_a_class_of_the_test_that_training_lacks(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "test/c"):
         put(tmp_path / name / "1.png")

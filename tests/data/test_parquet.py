@@ -367,6 +367,18 @@ def test_too_many_labels_are_no_classes(tmp_path: Path) -> None:
         load(path, label_column="price")
 
 
+def test_progress_is_told_where_the_file_says_how_many_there_are(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = tmp_path / "data"
+    parquet.write_table(pa.table({"x": list(pixels()), "label": labels()}), path, row_group_size=7)
+    data = load(path, progress=lambda read, of: told.append((read, of)))
+    assert told == [(7, 30), (14, 30), (21, 30), (28, 30), (30, 30)]
+    told.clear()
+    load(path, limit=10, progress=lambda read, of: told.append((read, of)))
+    assert told == [(7, 10), (10, 10)]
+    np.testing.assert_array_equal(data.train.inputs, pixels())
+
+
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     path = saved({"a": [0.5, 1.5], "label": [0, 1]}, tmp_path / "data")
     with pytest.raises(DataError, match="data: no column is called 'kind'; the columns are 'a', 'label'"):

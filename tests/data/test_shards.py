@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from xpnn import DataError, load, memory
-from xpnn.data import file_format, read_samples
+from xpnn.data import file_format, read_samples, shards
 from xpnn.stored import StoredRows
 
 N = 40
@@ -107,6 +107,15 @@ def test_files_of_no_part_are_for_training(tmp_path: Path) -> None:
     data = load(write(tmp_path, {"0.parquet": TRAIN, "1.parquet": TEST}))
     assert data.test is None
     np.testing.assert_array_equal(data.train.inputs, PIXELS)
+
+
+def test_progress_is_told_of_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "BLOCK_BYTES", 4 * PIXELS.shape[1])
+    told: list[tuple[int, int]] = []
+    load(write(tmp_path, HUB), progress=lambda read, of: told.append((read, of)))
+    n, rest = len(PIXELS[TRAIN]), len(PIXELS[TEST])
+    parts = [[*range(4, count, 4), count] for count in (n, rest)]
+    assert told == [(read, count) for count, part in zip((n, rest), parts, strict=True) for read in part]
 
 
 def test_test_rows_alone_are_not_learnt(tmp_path: Path, share: float) -> None:

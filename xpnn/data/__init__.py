@@ -14,7 +14,7 @@ import numpy as np
 from xpnn.data.catalogue import NAMES
 from xpnn.data.columnar import read_columns
 from xpnn.data.csv import column_names, line_of_row, read_csv
-from xpnn.data.files import check_limit, shown
+from xpnn.data.files import Progress, check_limit, shown
 from xpnn.data.folders import read_folder, read_zip
 from xpnn.data.formats import file_format
 from xpnn.data.idx import read_idx
@@ -65,6 +65,7 @@ def load(
     classes: int | None = None,
     targets: Sequence[str] | None = None,
     label_column: str | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Load a data set to train on, by name or from a file (docs/data.md shows each format).
 
@@ -88,6 +89,9 @@ def load(
                `standardization_of` their values. Labels that are words, or numbers without a 0, are names: the classes
                are numbered in their order, and `test_data`'s are found by their names.
 
+    progress:  told how many pictures or rows of a part have been read, and how many it has: of folders and ZIP files
+               of pictures, and of Parquet files, which take a while.
+
     Raises DataError if something is missing, damaged, or doesn't fit together; ValueError if `limit` is less than 1,
     `classes` is not from 2 to 65,536, or `targets` or `label_column` can't be meant.
     """
@@ -98,13 +102,13 @@ def load(
         return _load_table(source, test_data, limit, classes, targets)
     if classes is not None and not 2 <= classes <= MOST_CLASSES:
         raise ValueError(f"classes must be at least 2 and at most {MOST_CLASSES:,}, not {classes}")
-    found = _read(source, limit, label_column=label_column, classes=classes)
+    found = _read(source, limit, label_column=label_column, classes=classes, progress=progress)
     if found.role != "train":
         remedy = f"give the {found.role} part itself if its rows are to be learnt"
         raise DataError(f"there is no training part, only one that is called {found.role}: {remedy}", source)
     if found.label_column is not None and classes is None and limit is None:
         check_are_classes(found, source)
-    test = found.test if test_data is None else _read_test(test_data, found, label_column)
+    test = found.test if test_data is None else _read_test(test_data, found, label_column, progress)
     parts = [("training", source, found.train)]
     if test is not None:
         _check_alike(found.train, source, test, test_data or source)
@@ -118,7 +122,7 @@ def load(
     return Dataset(os.fspath(source), found.train, test, count, labels, found.image_shape, found.columns, label)
 
 
-def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
+def _read_test(path: Path, train: Parts, label_column: str | None, progress: Progress | None) -> Samples:
     """The rows to test on, with the labels of the training rows `train`."""
     found = _read(
         path,
@@ -126,6 +130,7 @@ def _read_test(path: Path, train: Parts, label_column: str | None) -> Samples:
         columns=train.columns,
         pixels=train.columns is None,
         classes=None if train.labels else MOST_CLASSES,
+        progress=progress,
     )
     test = found.train if found.test is None else found.test
     if not found.numbered and not train.labels:
@@ -219,6 +224,7 @@ def _read(
     *,
     pixels: bool = False,
     classes: int | None = None,
+    progress: Progress | None = None,
 ) -> Parts:
     if path in NAMES:
         if columns is not None:
@@ -231,6 +237,8 @@ def _read(
         raise DataError(f"no such file; the data sets known by name are {', '.join(NAMES[:-1])} and {NAMES[-1]}", path)
     form = file_format(path)
     options: dict[str, Any] = {"limit": limit, "labelled": labelled}
+    if form in ("folder", "zip", "arrow", "shards"):
+        options["progress"] = progress
     if form == "shards":
         return read_shards(path, label_column, **options, columns=columns, pixels=pixels, classes=classes)
     if label_column is None and columns is None and form != "arrow":

@@ -6,13 +6,14 @@ puts these together; `rowgroups.py` leaves them there.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from xpnn.data.arrow import ArrowFile, opened_arrow
 from xpnn.data.blocks import Block, NotPixelsError, label_texts
-from xpnn.data.files import check_limit, check_unpacked
+from xpnn.data.files import Progress, check_limit, check_unpacked
 from xpnn.data.labelled import are_pixels
 from xpnn.data.layouts import Layout, all_bytes, column_list, layout_of, rows_of, values_of
 from xpnn.data.npz import hold_pixels
@@ -32,6 +33,7 @@ def read_columns(
     labelled: bool = True,
     columns: Sequence[str] | None = None,
     pixels: bool = False,
+    progress: Progress | None = None,
 ) -> Rows:
     """Read a Parquet or Arrow file, packed or not, of one of these kinds.
 
@@ -45,6 +47,7 @@ def read_columns(
     columns:      names of the input columns: it is a table that has these.
     pixels:       columns must hold pixels; if False, their types say whether they do, or else their content
                   (see `labelled.are_pixels`).
+    progress:     told how many rows have been read, and how many there are, where a Parquet file says so.
 
     Returns inputs (n, n_in): pixels as uint8; lists of other numbers as float32 or float64; columns of others as
     float64, with their names. Those of a Parquet file that would take too much memory (`xpnn.memory`) stay in the
@@ -59,7 +62,7 @@ def read_columns(
             found.rows.inputs.file.check_groups()
             return with_labels(file, found, limit)
         try:
-            rows = _read(file, layout, limit)
+            rows = _read(file, layout, limit, progress)
         except NotPixelsError:
             if pixels:
                 raise
@@ -101,14 +104,17 @@ def read_group(file: ArrowFile, layout: Layout, group: int) -> Rows:
     return blocks[0]._replace(inputs=inputs, labels=[label for block in blocks for label in block.labels])
 
 
-def _read(file: ArrowFile, layout: Layout, limit: int | None) -> Rows:
+def _read(file: ArrowFile, layout: Layout, limit: int | None, progress: Progress | None = None) -> Rows:
     """The rows of all row groups, or the first of them. They grow as they are read: no count in a header is trusted."""
     store, labels, block = bytearray(), [], None
+    promised = None if file.footer is None else min(file.footer.metadata.num_rows, limit or sys.maxsize)
     for block in _blocks(file, layout, range(file.groups)):
         store += np.ascontiguousarray(block.inputs).data.cast("B")
         check_unpacked(file.path, len(store), "if that is meant, write it without compression and dictionaries")
         labels += block.labels
         width = block.inputs.shape[1] * block.inputs.itemsize
+        if progress is not None and promised is not None:
+            progress(min(len(store) // width, promised), promised)
         if limit is not None and len(store) >= limit * width:
             del store[limit * width :], labels[limit:]
             break

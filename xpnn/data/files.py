@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -27,6 +27,9 @@ ALWAYS_UNPACKED = 64 << 20  # bytes; any file may unpack to as much
 MOST_UNPACKED = 100  # times the file's size, above that; MNIST's is 5 times as large in IDX, 7 times in CSV
 SHOWN_UNUSABLE = 10  # columns, beside the first
 UNPACK_FIRST = "if that is meant, unpack it first and give the unpacked file"
+
+
+Progress = Callable[[int, int], None]  # pictures that were read, and of how many
 
 
 class Fingerprint:

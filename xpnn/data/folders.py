@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.files import check_limit, check_unpacked, opened, read_up_to, shown
+from xpnn.data.files import Progress, check_limit, check_unpacked, opened, read_up_to, shown
 from xpnn.data.parts import MOST_CLASSES, Parts, natural_order
 from xpnn.data.pictures import MOST_BYTES, decoded
 from xpnn.data.zips import opened_zip
@@ -47,11 +47,14 @@ class Picture(NamedTuple):
     size: int
 
 
-def read_folder(path: Path, *, limit: int | None = None, labelled: bool = True) -> Parts:
+def read_folder(
+    path: Path, *, limit: int | None = None, labelled: bool = True, progress: Progress | None = None
+) -> Parts:
     """Read the pictures in a folder, with the names of the folders that they lie in as their classes.
 
     limit:    read the first training pictures only, as many as this; those for the test are all read.
     labelled: if False, pictures may also lie in the folder itself, and the targets are None.
+    progress: told after each picture how many of a part have been read, and how many it has.
 
     Returns inputs (n, height * width) uint8, see `pictures.decoded`; targets are numbers of the classes. The first
     pictures of all classes come first, then the second ones, so that the first rows are of all classes.
@@ -59,10 +62,10 @@ def read_folder(path: Path, *, limit: int | None = None, labelled: bool = True) 
     of a class; ValueError if `limit` is less than 1.
     """
     check_limit(limit)
-    return _parts(list(_listed(os.fspath(path), ())), path, limit, labelled)
+    return _parts(list(_listed(os.fspath(path), ())), path, limit, labelled, progress)
 
 
-def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> Parts:
+def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True, progress: Progress | None = None) -> Parts:
     """Read the pictures of a ZIP file, without unpacking it on the disk. As `read_folder`.
 
     Raises DataError also for a picture that is encrypted, or larger than MOST_BYTES when it is unpacked.
@@ -79,7 +82,7 @@ def read_zip(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
         if not found and pictures:
             there = ", ".join(shown(picture.names[-1]) for picture in pictures[:5])
             raise DataError(f"this ZIP file holds no pictures, but {there}: unpack it, and name the file in it", path)
-        return _parts(found, path, limit, labelled)
+        return _parts(found, path, limit, labelled, progress)
 
 
 def holds_pictures(path: Path) -> bool:
@@ -166,7 +169,7 @@ def _is_picture(name: str, path: str) -> bool:
     return ending in READ
 
 
-def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: bool) -> Parts:
+def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: bool, progress: Progress | None) -> Parts:
     """The pictures as samples."""
     if not pictures:
         raise DataError(f"there are no pictures ({', '.join(READ)}): {LAYOUT}", path)
@@ -176,16 +179,16 @@ def _parts(pictures: list[Picture], path: Path, limit: int | None, labelled: boo
         pictures = [picture._replace(names=picture.names[1:]) for picture in pictures]  # a folder around all others
     if not labelled and all(len(picture.names) == 1 for picture in pictures):
         order = {name: number for number, name in enumerate(natural_order(p.names[0] for p in pictures))}
-        pixels, shape = _decoded(sorted(pictures, key=lambda p: order[p.names[0]])[:limit], None)
+        pixels, shape = _decoded(sorted(pictures, key=lambda p: order[p.names[0]])[:limit], None, progress)
         return Parts(Samples(pixels), None, shape)
     roles = _by_role(pictures)
     role = next(role for role in ROLES if role in roles)
     train = roles[role]
     labels = natural_order(picture.names[-2] for picture in train)
     _check_labels(labels, path)
-    samples, shape = _samples(train, labels, limit, None)
+    samples, shape = _samples(train, labels, limit, None, progress)
     rest = roles.get("test") or roles.get("validation")
-    test = None if rest is None or rest is train else _samples(rest, labels, None, shape)[0]
+    test = None if rest is None or rest is train else _samples(rest, labels, None, shape, progress)[0]
     return Parts(samples, test, shape, labels, numbered=labels == tuple(map(str, range(len(labels)))), role=role)
 
 
@@ -220,7 +223,11 @@ def _check_labels(labels: tuple[str, ...], path: Path) -> None:
 
 
 def _samples(
-    pictures: list[Picture], labels: tuple[str, ...], limit: int | None, shape: tuple[int, int] | None
+    pictures: list[Picture],
+    labels: tuple[str, ...],
+    limit: int | None,
+    shape: tuple[int, int] | None,
+    progress: Progress | None,
 ) -> tuple[Samples, tuple[int, int]]:
     """The first pictures of all classes, then the second ones, and so on, with the numbers of their classes."""
     place = {label: number for number, label in enumerate(labels)}
@@ -234,11 +241,13 @@ def _samples(
         queues.setdefault(picture.names[-2], []).append(picture)
     ranked = [(rank, place[label], picture) for label, queue in queues.items() for rank, picture in enumerate(queue)]
     ranked = sorted(ranked, key=lambda entry: entry[:2])[:limit]
-    pixels, shape = _decoded([picture for _, _, picture in ranked], shape)
+    pixels, shape = _decoded([picture for _, _, picture in ranked], shape, progress)
     return Samples(pixels, np.array([number for _, number, _ in ranked], dtype=np.int64)), shape
 
 
-def _decoded(pictures: list[Picture], shape: tuple[int, int] | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _decoded(
+    pictures: list[Picture], shape: tuple[int, int] | None, progress: Progress | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The pixels, (n, height * width), and (height, width)."""
     first = decoded(pictures[0].read(), pictures[0].path, shape)
     height, width = first.shape
@@ -248,4 +257,6 @@ def _decoded(pictures: list[Picture], shape: tuple[int, int] | None) -> tuple[ND
     pixels[0] = first.reshape(-1)
     for row, picture in enumerate(pictures[1:], 1):
         pixels[row] = decoded(picture.read(), picture.path, (height, width)).reshape(-1)
+        if progress is not None:
+            progress(row + 1, len(pictures))
     return pixels, (height, width)

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnn.data.arrow import opened_arrow
-from xpnn.data.files import check_limit, shown
+from xpnn.data.files import Progress, check_limit, shown
 from xpnn.data.folders import ROLES, role_of
 from xpnn.data.layouts import Layout, layout_of
 from xpnn.data.parts import MOST_CLASSES, Parts, Rows, by_names, natural_order, parts_of
 from xpnn.data.rowgroups import InFile, RowGroups, in_file, with_labels
 from xpnn.errors import DataError, Path
 from xpnn.memory import fits
-from xpnn.stored import StoredRows
+from xpnn.stored import BLOCK_BYTES, StoredRows
 
 ENDING = ".parquet"
 NOTES = frozenset(["metadata.parquet"])  # of a folder of pictures, about these
@@ -69,11 +69,15 @@ def read_shards(
     columns: Sequence[str] | None = None,
     pixels: bool = False,
     classes: int | None = None,
+    progress: Progress | None = None,
 ) -> Parts:
     """Read the Parquet files of a folder as one set of data, whose parts their names tell; without test, validation is.
 
     limit:   read the first training rows only, as many as this; those for the test are all read.
-    classes: as `load` has it. The others are those of `columnar.read_columns`, of which each file is as the first one.
+    classes: as `load` has it.
+    progress: told how many rows of a part have been read, and how many it has.
+
+    The others are those of `columnar.read_columns`, of which each file is as the first one.
 
     Returns inputs (n, n_in): an array, or StoredRows where they would take too much memory (`xpnn.memory`).
     Raises DataError for files that are missing, differ in their columns, or can't be read in parts.
@@ -84,11 +88,11 @@ def read_shards(
     train = parts[role]
     rest = parts.get("test") or parts.get("validation")
     asked = {"label_column": label_column, "labelled": labelled, "columns": columns, "pixels": pixels}
-    rows, layout = _read(train, folder, limit, None, **asked)
+    rows, layout = _read(train, folder, limit, None, progress, **asked)
     found = parts_of(rows, classes)._replace(role=role)
     if rest is None or rest is train:
         return found
-    other = parts_of(_read(rest, folder, None, layout, **asked)[0], None if found.labels else MOST_CLASSES)
+    other = parts_of(_read(rest, folder, None, layout, progress, **asked)[0], None if found.labels else MOST_CLASSES)
     if not other.numbered and not found.labels:
         problem = f"the classes of its test rows have names, such as {other.labels[0]!r}, but those of training numbers"
         raise DataError(problem, folder)
@@ -176,7 +180,12 @@ class Joined:
 
 
 def _read(
-    shards: list[Shard], folder: Path, limit: int | None, layout: Layout | None, **options: Any
+    shards: list[Shard],
+    folder: Path,
+    limit: int | None,
+    layout: Layout | None,
+    progress: Progress | None,
+    **options: Any,
 ) -> tuple[Rows, Layout]:
     """The rows of a part, and how they lie in its files.
 
@@ -198,11 +207,23 @@ def _read(
     joined: Any = files[0] if len(files) == 1 else Joined(folder, files)
     inputs: Any = StoredRows.of(joined)[:limit]
     if fits(inputs.nbytes):
-        inputs = np.asarray(inputs)
+        inputs = _in_memory(inputs, progress)
     else:
         for file in files:
             file.check_groups()
     return rows._replace(inputs=inputs, labels=labels[: len(inputs)]), layout
+
+
+def _in_memory(rows: StoredRows, progress: Progress | None) -> NDArray[Any]:
+    """All of the rows, read a block at a time."""
+    values = np.empty(rows.shape, dtype=rows.dtype)
+    count = max(1, BLOCK_BYTES * len(rows) // max(1, values.nbytes))
+    for start in range(0, len(rows), count):
+        stop = min(start + count, len(rows))
+        values[start:stop] = rows.read(start, stop)
+        if progress is not None:
+            progress(stop, len(rows))
+    return values
 
 
 def _found(
