@@ -98,6 +98,9 @@ def test_rows_that_are_no_pictures_are_refused() -> None:
     table = MLP([4, 2], columns="abcd")
     with pytest.raises(ValueError, match=r"augmentation \(.*\) is for square pictures, not for tables"):
         train(table, (np.ones((3, 4)), [0, 1, 0]), augmentation=turns)
+    wide = MLP([4, 2], image_shape=(1, 4))
+    with pytest.raises(ValueError, match="augmentation is for square pictures, and the net's have 1 x 4 pixels"):
+        train(wide, (np.ones((3, 4)), [0, 1, 0]), augmentation=turns)
     with pytest.raises(ValueError, match="augmentation is for square pictures; rows of 5 values are none"):
         train(MLP([5, 2]), (np.ones((3, 5)), [0, 1, 0]), augmentation=turns)
     for name in ("shift", "cutout"):

@@ -34,6 +34,7 @@ NETS: list[dict[str, Any]] = [
         "columns": ["a", "b, c", "é", "'\"", "5"],
     },
     {"sizes": [5, 2], "columns": [*"abcde"], "label_column": "sort, and 'kind'"},
+    {"sizes": [5, 2], "image_shape": (1, 5)},
 ]
 
 
@@ -53,8 +54,10 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path, device: str, options: dict[st
 
 def test_files_from_before_there_were_tables_are_read(tmp_path: Path) -> None:
     save(MLP([5, 3]), tmp_path / "model")
-    old = with_network(standardization=None, columns=None, label_column=None)((tmp_path / "model").read_bytes())
+    later = {"standardization": None, "columns": None, "label_column": None, "image_shape": None}
+    old = with_network(**later)((tmp_path / "model").read_bytes())
     assert b"column" not in old
+    assert b"image_shape" not in old
     (tmp_path / "model").write_bytes(old)
     net = load_model(tmp_path / "model")
     assert (net.standardization, net.columns, net.label_column) == (None, None, None)

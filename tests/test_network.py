@@ -206,6 +206,13 @@ def test_query_result_lives_on_the_nets_device(device: str, xp: ModuleType) -> N
         ({"sizes": [1, 3], "columns": ["a"], "label_column": "a"}, "label_column must be one more column of the net's"),
         ({"sizes": [1, 3], "columns": ["a"], "label_column": "\n"}, "with a printable name, not"),
         ({"sizes": [2, 3], "columns": ["a", "a"]}, "columns of a table must be different names"),
+        (
+            {"sizes": [6, 3], "image_shape": (2, 2)},
+            r"image_shape must be \(height, width\) of pictures of 6 pixels, not",
+        ),
+        ({"sizes": [6, 3], "image_shape": (-2, -3)}, "image_shape must be"),
+        ({"sizes": [6, 3], "image_shape": (6,)}, "image_shape must be"),
+        ({"sizes": [6, 3], "image_shape": (1.5, 4)}, "image_shape must be"),
         ({"sizes": [5, 3], "scaling": (1,)}, r"scaling must be two finite numbers, \(factor, offset\), not \(1,\)"),
         ({"sizes": [5, 3], "target_range": (0, 1, 2)}, "two finite numbers, the lower first"),
         ({"sizes": [5, 3], "seed": -1}, "seed must be a whole number of 0 or more"),

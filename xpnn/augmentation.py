@@ -65,6 +65,9 @@ def check_pictures(settings: Augmentation, net: MLP) -> None:
         return
     if net.columns is not None or net.standardization is not None:
         raise ValueError("augmentation (shift, rotate, elastic, ...) is for square pictures, not for tables")
+    if net.image_shape is not None and net.image_shape[0] != net.image_shape[1]:
+        height, width = net.image_shape
+        raise ValueError(f"augmentation is for square pictures, and the net's have {height} x {width} pixels")
     side_of(net.sizes[0], settings)
 
 

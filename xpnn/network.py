@@ -65,6 +65,7 @@ class MLP:
     columns:      names of the inputs, printable, by which they are found in a table; None: they have none.
     label_column: name of the table's column with the classes, where the net tells classes apart; None: the labels are
                   names of columns of values.
+    image_shape:  (height, width) where a row is a picture; None: nobody said.
     device:       "cpu", "cuda", "cuda:N" or "auto".
     dtype:        "float32" or "float64".
     seed:         of the initial weights; the same on every device.
@@ -89,6 +90,7 @@ class MLP:
         standardization: tuple[Iterable[float], Iterable[float]] | None = None,
         columns: Sequence[str] | None = None,
         label_column: str | None = None,
+        image_shape: Sequence[SupportsIndex] | None = None,
         device: str | Device = "cpu",
         dtype: str = "float32",
         seed: int = 0,
@@ -122,6 +124,7 @@ class MLP:
             _check_names("columns", self.columns, "inputs", self.sizes[0])
             _check_different(columns=self.columns, labels=tuple(map(str, labels or ())))
         self.label_column = None if label_column is None else _checked_label_column(str(label_column), self.columns)
+        self.image_shape = None if image_shape is None else _checked_shape(image_shape, self.sizes[0])
         self.device = Device.named(device)
         count = parameter_count(self.sizes, bias)
         if count >= MOST_PARAMETERS:
@@ -171,8 +174,8 @@ class MLP:
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make a net of this kind: MLP(**net.settings()) has its shape, not its weights."""
-        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels")
-        return {name: getattr(self, name) for name in (*names, "standardization", "columns", "label_column", "dtype")}
+        names = ("sizes", "hidden", "output", "loss", "bias", "scaling", "target_range", "labels", "standardization")
+        return {name: getattr(self, name) for name in (*names, "columns", "label_column", "image_shape", "dtype")}
 
     def to(self, device: str | Device | None = None, *, dtype: str | None = None) -> MLP:
         """A copy of the net on another device, or of another dtype; None: its own.
@@ -391,6 +394,13 @@ def _checked_label_column(name: str, columns: tuple[str, ...] | None) -> str:
             f"label_column must be one more column of the net's table, with a printable name, not {name!r}"
         )
     return name
+
+
+def _checked_shape(shape: Sequence[SupportsIndex], pixels: int) -> tuple[int, int]:
+    found = tuple(operator.index(side) if _is_whole(side) else 0 for side in shape)
+    if len(found) != 2 or min(found) < 1 or math.prod(found) != pixels:
+        raise ValueError(f"image_shape must be (height, width) of pictures of {pixels} pixels, not {tuple(shape)}")
+    return found[0], found[1]
 
 
 def _check_choice(what: str, name: str, choices: Any) -> None:

@@ -16,7 +16,7 @@ AUGMENTATION = {field.name for field in dataclasses.fields(Augmentation)}
 
 
 def check_square(settings: Augmentation, dataset: Dataset) -> None:
-    """Raise UsageError for pictures that are known not to be square: the net knows no more than how many pixels."""
+    """Raise UsageError for pictures that are known not to be square."""
     shape = dataset.image_shape
     if settings != UNCHANGED and shape is not None and shape[0] != shape[1]:
         found = f"those of {dataset.name} have {shape[0]} x {shape[1]} pixels (height x width)"

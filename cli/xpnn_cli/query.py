@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 import xpnn
 from xpnn.data import check_label_is_first, column_names, file_format, read_digits, read_samples
 from xpnn.data.catalogue import NAMES
+from xpnn.data.labelled import square
 from xpnn_cli.options import (
     GroupedCommand,
     chosen_device,
@@ -80,14 +80,14 @@ def query(
         else:
             if net.columns is None:
                 with usage_errors(), remedies_for(model):
-                    rows, origins = _read(path, net.sizes[0], labelled, label_column, deskew)
+                    rows, origins = _read(path, net, labelled, label_column, deskew)
             else:
                 rows = read_for(net, path, with_targets=False).inputs
                 origins = _numbered(path, len(rows))
             found = _ask(net, model, rows, origins)
             lines += _report(net, path, found)
             if show:
-                lines.append(_drawn(path, rows, found))
+                lines.append(_drawn(path, net, rows, found))
         answers += found
     if as_json:
         print_json(answers)
@@ -111,14 +111,14 @@ def _check_options(net: xpnn.MLP, model: str, labelled: bool | None, show: bool,
 
 
 def _read(
-    path: str, n_in: int, labelled: bool | None, label_column: str | None, deskew: bool
+    path: str, net: xpnn.MLP, labelled: bool | None, label_column: str | None, deskew: bool
 ) -> tuple[NDArray[Any], list[dict[str, Any]]]:
     """The rows of a file as the net takes them, (n, n_in), and where each is from, as the answers begin."""
-    form = "known by name" if path in NAMES else file_format(path)
+    n_in, form = net.sizes[0], "known by name" if path in NAMES else file_format(path)
     if form == "picture":
-        side = _side(path, n_in)
-        click.echo(f"{path}: read as {side} x {side} pixels", err=True)
-        digits = read_digits(path, (side, side), deskew=deskew)
+        height, width = shape = _shape(path, net)
+        click.echo(f"{path}: read as {height} x {width} pixels", err=True)
+        digits = read_digits(path, shape, deskew=deskew)
         names = [path] if len(digits) == 1 else [f"{path}:{number}" for number in range(1, len(digits) + 1)]
         origins = [{"input": name, "box": digit.box} for name, digit in zip(names, digits, strict=True)]
         return np.stack([digit.pixels for digit in digits]), origins
@@ -152,12 +152,12 @@ def _values_line(answer: dict[str, Any]) -> str:
     return f"{answer['input']}  " + ", ".join(f"{name} {value:.6g}" for name, value in answer["values"].items())
 
 
-def _side(path: str, n_in: int) -> int:
-    """The side of the square pictures that a net of so many inputs takes."""
-    side = math.isqrt(n_in)
-    if side * side != n_in:
-        raise xpnn.DataError(f"the model takes {n_in} values, which is no square picture; give rows", path)
-    return side
+def _shape(path: str, net: xpnn.MLP) -> tuple[int, int]:
+    """(height, width) of the pictures that a net takes: square ones, where it doesn't know."""
+    shape = net.image_shape or square(net.sizes[0])
+    if shape is None:
+        raise xpnn.DataError(f"the model takes {net.sizes[0]} values, which is no square picture; give rows", path)
+    return shape
 
 
 def _begins_with_label(path: str, columns: int, n_in: int, labelled: bool | None) -> bool:
@@ -205,10 +205,9 @@ def _said(answer: dict[str, Any]) -> str:
     return str(answer["label"]) if "label" in answer else f"{answer['values'][0]:.6g}"
 
 
-def _drawn(path: str, rows: NDArray[Any], answers: list[dict[str, Any]]) -> str:
+def _drawn(path: str, net: xpnn.MLP, rows: NDArray[Any], answers: list[dict[str, Any]]) -> str:
     """The rows as pictures, each under what the net says."""
-    side = _side(path, rows.shape[1])
-    return titled_pictures([_said(answer) for answer in answers], rows, (side, side))
+    return titled_pictures([_said(answer) for answer in answers], rows, _shape(path, net))
 
 
 def _line(answer: dict[str, Any], net: xpnn.MLP) -> str:

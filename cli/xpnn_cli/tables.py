@@ -171,9 +171,9 @@ def _say_if_numbers_are_classes(dataset: xpnn.Dataset, classes: int | None) -> N
 
 
 def network_options(dataset: xpnn.Dataset) -> dict[str, Any]:
-    """What MLP has to know of a table: its columns, and their means and deviations in the training rows."""
+    """What MLP has to know of the rows: the pictures' shape; or a table's columns, their means and deviations."""
     if dataset.columns is None:
-        return {}
+        return {"image_shape": dataset.image_shape}
     standardization = _standardization(dataset, dataset.train.inputs, dataset.columns)
     return {"columns": dataset.columns, "standardization": standardization, "label_column": dataset.label_column}
 

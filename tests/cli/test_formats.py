@@ -363,6 +363,22 @@ def test_floats_far_from_what_a_net_learns_from_are_spoken_of(
     assert "learns best" not in run(command, "x.npy", *options, "--device", "cpu").stderr
 
 
+def test_a_net_knows_the_shape_of_its_pictures(run: Run) -> None:
+    """4 x 16 pixels are as many as 8 x 8."""
+    strokes = np.zeros((2, 4, 16), dtype=np.uint8)
+    strokes[0, 1:3, 1:15] = strokes[1, :, 7:9] = 255
+    for label, picture in zip("ab", strokes, strict=True):
+        Path("wide", label).mkdir(parents=True)
+        Image.fromarray(picture).save(f"wide/{label}/1.png")
+    run("train", "wide", *QUICK)
+    assert xpnn.load_model("model.safetensors").image_shape == (4, 16)
+    asked = run("query", "model.safetensors", "wide/a/1.png", "--show", "--device", "cpu")
+    assert "wide/a/1.png: read as 4 x 16 pixels" in asked.stderr
+    assert "█" * 24 in asked.stdout  # two characters a pixel; 8 x 8 pixels have no more than 16
+    run("train", "digits", *QUICK)
+    assert xpnn.load_model("model.safetensors").image_shape == (8, 8)
+
+
 def test_rows_of_pixels_are_drawn_from_any_format(run: Run) -> None:
     digits = xpnn.load("digits").train.take(slice(3))
     for name, inputs in (("x.npy", digits.inputs), ("x_real.npy", digits.inputs / 255)):
