@@ -283,6 +283,7 @@ TEN = {"rows": 10, "sums": Sums(loss=3.0, hits=4, finite_updates=2)}  # rows, in
     ("change", "options", "message"),
     [
         ({"epoch": 3}, {}, "the state is one after 3 epochs, and this run has only 2"),
+        (TEN | {"epoch": 2}, {}, "the state is one after 2 epochs and 10 rows, and this run has only 2"),
         ({"rows": 7}, {}, "after 7 rows of an epoch, which 23 rows in batches of 5 don't come to"),
         ({"rows": 30}, {}, "after 30 rows of an epoch"),
         (TEN, {"batch_size": 2}, "another run's: its 10 rows of an epoch were 2 updates, not the 5 of batches of 2"),

@@ -150,6 +150,17 @@ def test_a_vector_that_is_not_the_nets_is_refused(path: Path, change: dict[str, 
         load_state(path)
 
 
+def test_settings_come_back(tmp_path: Path) -> None:
+    state, settings = TrainingState(0, 0, MLP([2, 2]).parameters), {"lr": 0.1, "hidden": [7], "name": "é"}
+    save_state(MLP([2, 2]), state, tmp_path / "checkpoint", settings=settings)
+    assert load_state(tmp_path / "checkpoint").settings == settings
+    save_state(MLP([2, 2]), state, tmp_path / "checkpoint")
+    assert load_state(tmp_path / "checkpoint").settings == {}
+    save_state(MLP([2, 2]), state, tmp_path / "checkpoint", metadata={"settings": "[1]"})
+    with pytest.raises(ModelFileError, match="its description of the settings is wrong: TypeError"):
+        load_state(tmp_path / "checkpoint")
+
+
 def test_a_checksum_that_is_no_text(path: Path) -> None:
     content = path.read_bytes()
     start = content.index(b'"sha256":"') + 10

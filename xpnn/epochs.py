@@ -248,8 +248,9 @@ def _check_state(state: TrainingState, net: MLP, step: Step, plan: Plan) -> None
         if vector.shape != shape or vector.dtype != dtype:
             found = f"{name} are {vector.shape} {vector.dtype}"
             raise ValueError(f"the state is another net's: its {found}, not {shape} {dtype}")
-    if state.epoch > plan.epochs:
-        raise ValueError(f"the state is one after {state.epoch} epochs, and this run has only {plan.epochs}")
+    if state.epoch + (state.rows > 0) > plan.epochs:
+        rows = f" and {state.rows} rows" if state.rows else ""
+        raise ValueError(f"the state is one after {state.epoch} epochs{rows}, and this run has only {plan.epochs}")
     if state.rows > plan.rows or (state.rows % plan.batch_size and state.rows != plan.rows):
         raise ValueError(
             f"the state is one after {state.rows} rows of an epoch, which {plan.rows} rows in batches of "

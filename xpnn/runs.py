@@ -20,7 +20,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -94,11 +94,13 @@ class RunFolder:
         history: Sequence[Record],
         *,
         metric: str = "loss",
+        settings: Mapping[str, Any] | None = None,
         target_scaling: Standardization | None = None,
     ) -> Path:
         """Write a checkpoint, and then remove the old ones; gives its path.
 
-        metric: says which epoch is the best (see `xpnn.early_stopping`).
+        metric:   says which epoch is the best (see `xpnn.early_stopping`).
+        settings: of the run; see `xpnn.save_state`.
         Raises XpnnError if it can't be written; those before it are then as they were.
         """
         self.check()
@@ -107,7 +109,7 @@ class RunFolder:
         except OSError as error:
             raise not_written(self.checkpoints, error) from error
         path = self.checkpoints / _Name(state.epoch, state.rows).text()
-        save_state(net, state, path, history=history, target_scaling=target_scaling)
+        save_state(net, state, path, history=history, settings=settings, target_scaling=target_scaling)
         self._prune(history, metric)
         return path
 
@@ -134,6 +136,14 @@ class RunFolder:
         """Keep the result, which is the run's end. Raises XpnnError if it can't be written."""
         self.check()
         write_atomically(self.result, (json.dumps(result, allow_nan=False) + "\n").encode())
+
+    def reopen(self) -> None:
+        """Have the run be unfinished again, if it was finished. Raises XpnnError if that can't be done."""
+        self.check()
+        try:
+            self.result.unlink(missing_ok=True)
+        except OSError as error:
+            raise not_written(self.result, error) from error
 
     def finished(self) -> dict[str, Any] | None:
         """The result of a finished run, else None. Raises XpnnError if it can't be read."""

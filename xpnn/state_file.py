@@ -1,7 +1,8 @@
 """Checkpoints: a run's state in a file, from which it goes on to the same bits.
 
 The file is a model file, of the parameters after the last whole epoch, and can be used as one. Beside the layers it
-has the state's vectors, and in its metadata the numbers, the history so far, and a checksum of all of it.
+has the state's vectors, and in its metadata the numbers, the history so far, the run's settings, and a checksum of all
+of it.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ _PREFIX = "training."  # of the state's vectors
 class Checkpoint(NamedTuple):
     """What a file holds.
 
-    net:     on the CPU, with the parameters after the last whole epoch. Where targets were standardised for training,
-             as `xpnn train` does for tables, it answers in deviations; `load_model` gives one in their own units.
-    state:   of the run.
-    history: the records of its epochs, where they were given.
+    net:      on the CPU, with the parameters after the last whole epoch. Where targets were standardised for training,
+              as `xpnn train` does for tables, it answers in deviations; `load_model` gives one in their own units.
+    state:    of the run.
+    history:  the records of its epochs, where they were given.
+    settings: with which these were learnt, by their names, where they were given.
     """
 
     net: MLP
     state: TrainingState
     history: list[dict[str, Any]]
+    settings: dict[str, Any]
 
 
 def save_state(
@@ -44,6 +47,7 @@ def save_state(
     path: PathLike,
     *,
     history: Iterable[dict[str, Any]] = (),
+    settings: Mapping[str, Any] | None = None,
     target_scaling: Standardization | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
@@ -51,6 +55,7 @@ def save_state(
 
     net:            gives its shape and settings; the parameters are the state's.
     history:        a record of each whole epoch, see `xpnn.record_of`, or none.
+    settings:       of the run, as JSON can hold them, or none.
     target_scaling: in which the net is being trained, and which `load_model` then folds into it.
     metadata:       what else is to be kept in the file, by names that the file hasn't got yet.
 
@@ -61,6 +66,8 @@ def save_state(
     if state.stopping is not None:
         tensors[KEPT] = state.stopping.parameters
     described = description_of(net) | {"state": json.dumps(_numbers(state) | {"history": list(history)})}
+    if settings:
+        described["settings"] = json.dumps(settings)
     if target_scaling is not None:
         means, deviations = (list(map(float, numbers)) for numbers in target_scaling)
         described["target_scaling"] = json.dumps({"means": means, "deviations": deviations})
@@ -93,7 +100,8 @@ def load_state(path: PathLike) -> Checkpoint:
         )
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise damaged(path, f"its state is wrong: {error!r}") from error
-    return Checkpoint(net, state, history)
+    settings = found.text("settings") if "settings" in found.metadata else {}
+    return Checkpoint(net, state, history, settings)
 
 
 def _numbers(state: TrainingState) -> dict[str, Any]:

@@ -39,10 +39,14 @@ from xpnn_cli.threads import THREADS
 
 MADE = "made"
 MOST_BYTES, MOST_DOTS = 1 << 16, 1000  # tomllib's time grows with the square of a dotted key's parts
-_META = "xpnn_cli.made"  # where Click's context keeps that table
+CHANGED = "changed"  # what it says of a run whose settings were changed on its way
+_META, _VALUES = "xpnn_cli.made", "xpnn_cli.values"  # where Click's context keeps that table, and the settings
 _NO_SETTINGS = {"config", "resume", "as_json", "help"}
 _PLACES = {"run", "out"}  # a repeat has its own
 _PATHS = {"data", "test_data", "validation_data"}
+# What may be changed in a run's file before it goes on: where its data are, which are known by their hash, and what
+# changes no more than the last bits of what is learnt.
+FREE = {"data", "test-data", "validation-data", "device", "threads", "checkpoint-every"}
 
 
 def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -51,7 +55,11 @@ def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | Non
         return None
     values, text = _parsed(path)
     made = values.pop(MADE, {})
-    ctx.meta[_META] = made if isinstance(made, dict) else {}
+    ctx.meta[_META], ctx.meta[_VALUES] = made if isinstance(made, dict) else {}, values
+    changed = made_of(ctx).get(CHANGED)
+    if parameter.name == "config" and changed:
+        said = in_one_line(f"{changed!s:.300}")
+        click.echo(f"note: the run of {path} was changed on its way, and is not repeated bit for bit: {said}", err=True)
     options = options_of(ctx.command)
     ctx.default_map = {}
     for key, value in values.items():
@@ -72,6 +80,16 @@ def made_of(ctx: click.Context) -> dict[str, Any]:
     """The table [made] of the file that was read; empty where there was none."""
     found: dict[str, Any] = ctx.meta.get(_META, {})
     return found
+
+
+def settings_of(ctx: click.Context) -> dict[str, Any]:
+    """What was read of all that a run learns by: the settings, as the file has them, and the hash of the data."""
+    return _learnt_by(ctx.meta.get(_VALUES, {}), made_of(ctx))
+
+
+def _learnt_by(values: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: value for key, value in values.items() if key not in FREE}
+    return {**found, "data_sha256": made.get("data_sha256")}
 
 
 def options_of(command: click.Command) -> dict[str, click.Parameter]:
@@ -135,10 +153,13 @@ def _wrong(path: Path, text: str, key: str, problem: str) -> click.UsageError:
     return click.UsageError(in_one_line(f"{path}{line}: {key:.60}: {problem:.300}"))
 
 
-def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP, made: Mapping[str, Any]) -> None:
-    """Write all settings of the run that the command starts. Raises XpnnError if the file can't be written."""
-    import tomli_w
+def write_config(
+    path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP, made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write all settings of the run that the command starts; gives what `settings_of` will.
 
+    Raises XpnnError if the file can't be written.
+    """
     given = {
         **ctx.params,
         "threads": ctx.meta.get(THREADS),
@@ -146,12 +167,32 @@ def write_config(path: Path, ctx: click.Context, settings: Recipe, net: xpnn.MLP
     }
     values = {key: _resolved(option, given, settings) for key, option in options_of(ctx.command).items()}
     known = {key: value for key, value in values.items() if value is not None}
+    _write(path, known, made)
+    return _learnt_by(known, made)
+
+
+def change_config(path: Path, ctx: click.Context, changes: Mapping[str, Any], said: str | None) -> None:
+    """Write the file that was read once more, with other values of some settings.
+
+    said: what the table [made] says of it from now on, where a repeat of the run comes to something else.
+
+    Raises XpnnError if the file can't be written.
+    """
+    made = made_of(ctx)
+    before = made[CHANGED] if isinstance(made.get(CHANGED), list) else []
+    made = made if said is None or said in before else {**made, CHANGED: [*before, said]}
+    _write(path, {**ctx.meta[_VALUES], **changes}, made)
+
+
+def _write(path: Path, values: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    import tomli_w
+
     text = (
         f"# All settings of a run of xpnn {version()}. `xpnn train --config` of this file\n"
         "# repeats it; `xpnn train --resume` of its folder goes on with it.\n\n"
     )
     try:
-        content = (text + tomli_w.dumps({**known, MADE: dict(made)})).encode()
+        content = (text + tomli_w.dumps({**values, MADE: dict(made)})).encode()
     except UnicodeEncodeError as error:
         raise xpnn.XpnnError(f"{path}: can't be written: the name of the data is no Unicode; rename it") from error
     write_atomically(path, content)

@@ -5,30 +5,34 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 from click.core import ParameterSource
 
 import xpnn
+from xpnn.data.catalogue import NAMES
+from xpnn.early_stopping import EarlyStopping
 from xpnn.epochs import Progress, Resumable
 from xpnn.history import FILE_NAME, Record
 from xpnn.recipes import Recipe
 from xpnn.runs import RunFolder
 from xpnn.scaling import Standardization
 from xpnn.state import TrainingState
-from xpnn_cli.config import made_by, made_of, read_config, surroundings, write_config
+from xpnn.state_file import Checkpoint
+from xpnn_cli.config import change_config, made_by, made_of, read_config, settings_of, surroundings, write_config
 from xpnn_cli.options import GroupedOption, print_json, typed
 from xpnn_cli.settings import LBFGS
 from xpnn_cli.signals import StopRequest, stop_requests
 
 GROUP = "Keeping a run"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-WITH_RESUME = {"resume", "as_json", "device", "checkpoint_every"}  # what changes nothing that is learnt
+LONGER = {"epochs", "patience"}  # what a run that goes on may have others of than it began with
+WITH_RESUME = {"resume", "as_json", "device", "checkpoint_every", *LONGER}
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,15 @@ class _EveryType(_ParamType):
         return Every(seconds=number * UNITS[unit], text=value) if unit else Every(epochs=number, text=str(value))
 
 
+class _FolderType(click.Path):
+    """A folder that has a name: an empty one would be the current folder, which an unset variable of a shell gives."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name of a folder is needed; . is the current one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a run's folder and of its configuration."""
     options = [
@@ -82,7 +95,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             cls=GroupedOption,
             group=GROUP,
             metavar="FOLDER",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=_FolderType(file_okay=False, path_type=Path),
             help=f"Keep the run in a new folder: settings, each epoch's numbers ({FILE_NAME}, for `xpnn plot FOLDER`),"
             " checkpoints and the model. Ctrl-C then saves where it is.",
         ),
@@ -101,10 +114,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             group=GROUP,
             metavar="FOLDER",
             is_eager=True,
-            type=click.Path(file_okay=False, path_type=Path),
+            type=_FolderType(file_okay=False, path_type=Path),
             callback=_settings_of_run,
             help="Go on with the run in FOLDER, which was stopped or killed: it learns, bit for bit, what it would have"
-            " learnt. It has its own settings, and no others go with this.",
+            " learnt. It has its own settings; of others, only more --epochs or --patience go with this, also where"
+            " the run is finished.",
         ),
         click.option(
             "--config",
@@ -136,50 +150,142 @@ def _settings_of_run(ctx: click.Context, parameter: click.Parameter, path: Path 
 
 
 @contextmanager
-def opened(run: Path | None, resume: Path | None, every: Every | None) -> Iterator[RunFolder | None]:
-    """The run's folder, kept from other processes; None where there is none to be.
+def opened(
+    run: Path | None, resume: Path | None, every: Every | None, out: Path | None, as_json: bool
+) -> Iterator[tuple[RunFolder | None, Start | None]]:
+    """The run's folder, kept from other processes, and where the run goes on; None where there is none to be.
 
-    Raises UsageError for options that don't go together, XpnnError for a folder that can't be used.
+    Raises Exit where the run is finished, which is then said; UsageError for options that don't go together; XpnnError
+    for a folder that can't be used.
     """
     if resume is not None:
-        _check_alone(resume)
-    elif every is not None and run is None:
+        folder = RunFolder(resume)
+        if not _wants_longer(resume) and _is_finished(folder, out, as_json):  # no lock: the disk may be read-only
+            raise click.exceptions.Exit(0)
+        with folder.alone():
+            start = _start_in(folder)
+            if not start.changes and _is_finished(folder, out, as_json):
+                raise click.exceptions.Exit(0)
+            yield folder, start
+    elif run is not None:
+        folder = RunFolder(run)
+        with folder.alone():
+            if folder.has_work():
+                raise xpnn.XpnnError(
+                    f"--run {run}: there is a run in it; go on with it by --resume {typed(run)}, or choose another"
+                    " folder"
+                )
+            yield folder, None
+    elif every is not None:
         raise click.UsageError("--checkpoint-every is for --run; give that too.")
-    path = resume or run
-    if path is None:
-        yield None
-        return
-    folder = RunFolder(path)
-    with folder.alone():
-        if resume is None and folder.has_work():
-            raise xpnn.XpnnError(
-                f"--run {path}: there is a run in it; go on with it by --resume {typed(path)}, or choose another folder"
-            )
-        yield folder
+    else:
+        yield None, None
 
 
-def _check_alone(resume: Path) -> None:
-    ctx = click.get_current_context()
-    for option in ctx.command.params:
-        source = ctx.get_parameter_source(str(option.name))
-        if source is ParameterSource.COMMANDLINE and option.name not in WITH_RESUME:
-            name = max(option.opts, key=len) if isinstance(option, click.Option) else str(option.name).upper()
+def _wants_longer(resume: Path) -> bool:
+    """Whether the user gives a setting of LONGER. Raises UsageError for any other that doesn't go with --resume."""
+    given = _given()
+    for name, option in given.items():
+        if name not in WITH_RESUME:
+            shown = max(option.opts, key=len) if isinstance(option, click.Option) else name.upper()
             raise click.UsageError(
-                f"{name} doesn't go with --resume, which goes on with the run's own settings; leave it out, or start"
+                f"{shown} doesn't go with --resume, which goes on with the run's own settings; leave it out, or start"
                 f" another run with it: --config {typed(RunFolder(resume).config)}"
             )
+    return not LONGER.isdisjoint(given)
 
 
-def is_finished(folder: RunFolder, out: Path, as_json: bool) -> bool:
-    """Whether there is nothing left to do, which is then said. out: where the model is; the folder may have moved."""
+def _given() -> dict[str, click.Parameter]:
+    """What stands on the command line."""
+    ctx = click.get_current_context()
+    options = {str(option.name): option for option in ctx.command.params}
+    return {
+        name: option
+        for name, option in options.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+class Start(NamedTuple):
+    """Where a run goes on.
+
+    found:    its newest checkpoint; None: it begins again.
+    settings: of the run from now on, by their names in its file.
+    changes:  those that are others than it had so far: (before, now).
+    """
+
+    found: Checkpoint | None
+    settings: dict[str, Any]
+    changes: dict[str, tuple[Any, Any]]
+
+
+def _start_in(folder: RunFolder) -> Start:
+    """Where the run in a folder goes on. Raises XpnnError where it can't with its settings as they are now."""
+    ctx = click.get_current_context()
+    written = settings_of(ctx)
+    now = written | {name: ctx.params[name] for name in LONGER & _given().keys()}
+    found = folder.newest(_say)
+    before = written if found is None else found.settings
+    if not before:
+        raise xpnn.XpnnError(
+            f"{folder.checkpoints}: no settings are in it, as in those of `xpnn train`; {_begin_anew(folder)}"
+        )
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    changes = {name: (before.get(name), now.get(name)) for name in names}
+    mixed = [
+        f"{name:.60} is {_shown(new)}, and the run began with {_shown(old)}"
+        for name, (old, new) in changes.items()
+        if name not in LONGER or None in (old, new)  # early stopping has rows set aside, which others have learnt
+    ]
+    if mixed:
+        raise xpnn.XpnnError(f"{folder.config}: {'; '.join(mixed):.2000}; put it back, or {_begin_anew(folder)}")
+    if found is not None and changes:
+        _check_length(folder, found.state, now)
+    for data in (ctx.params[name] for name in ("data", "test_data", "validation_data")):
+        if data is not None and data not in NAMES and not os.path.exists(data):
+            place = f"put them back, or write their new place into {folder.config}"
+            raise xpnn.XpnnError(f"{data}: the run's data are not there; {place}")
+    return Start(found, now, changes)
+
+
+def _check_length(folder: RunFolder, state: TrainingState, now: Mapping[str, Any]) -> None:
+    """Raise XpnnError where there is nothing to learn for a run whose length is changed."""
+    learnt, epochs, patience = state.epoch + (state.rows > 0), now.get("epochs", 0), now.get("patience")
+    if epochs < learnt:
+        raise xpnn.XpnnError(
+            f"{folder.path}: the run is at epoch {learnt}, which is more than --epochs {epochs}; give more"
+        )
+    if state.stopping is not None and patience is not None and state.stopping.waited >= patience:
+        waited = f"nothing has become better for {state.stopping.waited} epochs"
+        raise xpnn.XpnnError(f"{folder.path}: {waited}, which ends a run of --patience {patience}; give more of that")
+
+
+def _begin_anew(folder: RunFolder) -> str:
+    return f"begin another run with --config {typed(folder.config)}"
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else f"{value!r:.80}"
+
+
+def place_for_the_model(folder: RunFolder, out: Path | None) -> Path:
+    """Where the user says, or said when the run began, or in the run's folder, which may have moved."""
+    ctx = click.get_current_context()
+    said = made_of(ctx).get("out")
+    return out or (Path(said) if isinstance(said, str) and ctx.params["resume"] else folder.model)
+
+
+def _is_finished(folder: RunFolder, out: Path | None, as_json: bool) -> bool:
+    """Whether there is nothing left to do, which is then said; out: for the model, see above."""
     result = folder.finished()
     if result is None:
         return False
-    result["model"] = os.path.abspath(out)
+    result["model"] = os.path.abspath(place_for_the_model(folder, out))
     if as_json:
         print_json(result)
     else:
         click.echo(f"the run in {folder.path} is finished: {result['epochs']} epochs; its model is {result['model']}")
+        click.echo(f"to learn more: xpnn train --resume {typed(folder.path)} --epochs N, N in all", err=True)
     return True
 
 
@@ -198,6 +304,8 @@ class Keeper:
             raise click.UsageError("--checkpoint-every doesn't go with --optimizer lbfgs, which can't go on half-way.")
         self.folder, self.net, self.scaling, self.metric = folder, net, scaling, settings.metric
         self.every = every or USUAL
+        self.recipe = settings
+        self.settings: dict[str, Any] = {}  # as the file has them
         self.history: list[Record] = []
         self.state: TrainingState | None = None
         self.epochs: Resumable | None = None
@@ -208,23 +316,35 @@ class Keeper:
         """Write the configuration down; digest: of the data, of which the samples are learnt from."""
         ctx = click.get_current_context()
         made = made_by(self.net, samples, digest, ctx.params["out"])
-        write_config(self.folder.config, ctx, settings, self.net, made)
+        self.settings = write_config(self.folder.config, ctx, settings, self.net, made)
 
-    def go_on(self) -> None:
-        """Find out where the run goes on, and have its history end there. Raises XpnnError where it can't."""
+    def go_on(self, start: Start) -> None:
+        """Go on there, and have the history end there. Raises XpnnError if the folder can't be written."""
         here, known = surroundings(self.net), made_of(click.get_current_context())
         for name in here.keys() & known.keys():
             if here[name] != known[name]:
-                self._say(f"note: {name} is {here[name]}, the run began with {known[name]}: last bits may differ")
-        found = self.folder.newest(self._say)
-        if found is None:
-            self._say(f"no checkpoint yet in {self.folder.path}: the run begins again")
+                _say(f"note: {name} is {here[name]}, the run began with {known[name]}: last bits may differ")
+        self.settings = start.settings
+        if start.found is None:
+            _say(f"no checkpoint yet in {self.folder.path}: the run begins again")
         else:
-            if found.net.settings() != self.net.settings():
-                raise xpnn.XpnnError(f"{self.folder.config}: the checkpoints are of another network; put it back")
-            self.state, self.history = found.state, found.history
-            self._say(f"going on after {self._place(found.state)}")
+            self.state, self.history = start.found.state, start.found.history
+            _say(f"going on after {_place(self.state)}")
+        if start.changes:
+            self._change(start)
         self.folder.begin(self.history)
+
+    def _change(self, start: Start) -> None:
+        """Write down that the run goes on with other settings, and is not finished any more."""
+        said = ", ".join(f"{name} is {new}, it was {old}" for name, (old, new) in start.changes.items())
+        hangs_on_it = self.recipe.schedule != "constant" or self.recipe.warmup
+        is_another = self.state is not None and "epochs" in start.changes and hangs_on_it
+        rates = "; the learning rates hang on it: this is not the run that had so many from its beginning"
+        _say(f"note: {said}{rates if is_another else ''}")
+        self.folder.reopen()
+        now = {name: new for name, (_, new) in start.changes.items()}
+        made = f"after {_place(self.state)}, {said}" if self.state is not None and is_another else None
+        change_config(self.folder.config, click.get_current_context(), now, made)
 
     def follow(self, epochs: Iterator[xpnn.Epoch]) -> None:
         """Watch a run whose records these are; L-BFGS's has no state, and is at its end by then."""
@@ -244,11 +364,16 @@ class Keeper:
         if len(self.history) > 1 and self.state is not None and len(self.history) == self.state.epoch + 1:
             before = self.history[-2]["step"]
             if before != record["step"]:
-                self._say(f"note: the train step is {record['step']} now, it was {before}: last bits may differ")
+                _say(f"note: the train step is {record['step']} now, it was {before}: last bits may differ")
         if self.request.signal is not None:
             self._stop()
-        if self.every.is_due(record["epoch"], time.monotonic() - self.saved_at):
+        if self._is_over(record["epoch"]) or self.every.is_due(record["epoch"], time.monotonic() - self.saved_at):
             self._save()
+
+    def _is_over(self, epoch: int) -> bool:
+        """Whether it is the last one; after it there is a checkpoint, from which to learn more."""
+        epochs = self.epochs
+        return epoch == self.recipe.epochs or (isinstance(epochs, EarlyStopping) and epochs.waited >= epochs.patience)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -263,7 +388,7 @@ class Keeper:
         try:
             yield
         except KeyboardInterrupt:
-            self._say(f"\nstopped at once; {how} from the last checkpoint")
+            _say(f"\nstopped at once; {how} from the last checkpoint")
             raise
         except xpnn.DivergenceError:  # it would do so again
             raise
@@ -274,7 +399,7 @@ class Keeper:
         state = self._save()
         if state is None:  # L-BFGS: the work is done
             raise KeyboardInterrupt
-        self._say(f"saved after {self._place(state)}; go on with\n  xpnn train --resume {typed(self.folder.path)}")
+        _say(f"saved after {_place(state)}; go on with\n  xpnn train --resume {typed(self.folder.path)}")
         raise click.exceptions.Exit(128 + int(self.request.signal or 0))
 
     def _save(self) -> TrainingState | None:
@@ -282,15 +407,17 @@ class Keeper:
             return None
         state = self.epochs.state()
         metric = self.metric if self.metric in (self.history or [{}])[-1] else "loss"
-        self.folder.save(self.net, state, self.history, metric=metric, target_scaling=self.scaling)
+        self.folder.save(
+            self.net, state, self.history, metric=metric, settings=self.settings, target_scaling=self.scaling
+        )
         self.saved_at = time.monotonic()
         return state
 
-    @staticmethod
-    def _place(state: TrainingState) -> str:
-        rows = f" and {state.rows:,} rows of the next" if state.rows else ""
-        return f"epoch {state.epoch}{rows}"
 
-    @staticmethod
-    def _say(text: str) -> None:
-        click.echo(text, err=True)
+def _place(state: TrainingState) -> str:
+    rows = f" and {state.rows:,} rows of the next" if state.rows else ""
+    return f"epoch {state.epoch}{rows}"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -16,9 +16,7 @@ from xpnn.data import MOST_CLASSES
 from xpnn.files import check_writable
 from xpnn.history import Record
 from xpnn.recipes import Recipe
-from xpnn.runs import RunFolder
 from xpnn.scaling import Standardization
-from xpnn_cli.config import made_of
 from xpnn_cli.options import (
     GroupedCommand,
     GroupedOption,
@@ -32,7 +30,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.progress import TrainingProgress, in_turn, reading_bar, say_of_rows
 from xpnn_cli.report import report, summary
-from xpnn_cli.runs import Every, Keeper, is_finished, opened, run_options
+from xpnn_cli.runs import Every, Keeper, opened, place_for_the_model, run_options
 from xpnn_cli.same_data import checked_data
 from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
@@ -145,11 +143,14 @@ def train(
       xpnn train --resume runs/first            after Ctrl-C, or a power cut
       xpnn train --config runs/first/config.toml --run runs/again
     """
-    folder = click.get_current_context().with_resource(opened(run, resume, checkpoint_every))
-    if folder is not None and is_finished(folder, _place_for_the_model(out, folder), as_json):
-        return
+    opening = opened(run, resume, checkpoint_every, out, as_json)
+    folder, start = click.get_current_context().with_resource(opening)
     settings = chosen_recipe(recipe, changes, asked["targets"])
-    out = _place_for_the_model(out, folder)
+    if folder is not None:
+        out = place_for_the_model(folder, out)
+    elif out is None:
+        out = Path(MODEL_NAME)
+        check_writable(out)
     check_not_read("--out", out, data=data, test_data=test_data, validation_data=validation_data, configuration=config)
     place = chosen_device(device)
     with usage_errors(), reading_bar() as reading:
@@ -168,7 +169,7 @@ def train(
         apart = None if validation is dataset.test else validation
         digest = checked_data(folder, resume is not None, dataset.train, apart, dataset.test)
         if keeper is not None:
-            keeper.begin(settings, dataset.train, digest) if resume is None else keeper.go_on()
+            keeper.begin(settings, dataset.train, digest) if start is None else keeper.go_on(start)
         work = _Work(net, settings, out, scaling, keeper)
         records = _learn(work, dataset, validation, seed)
     seconds = time.perf_counter() - started
@@ -183,18 +184,6 @@ def train(
         print_json(result)
     else:
         click.echo(report(net, dataset, result))
-
-
-def _place_for_the_model(out: Path | None, folder: RunFolder | None) -> Path:
-    """Where the model goes: where the user says, or said when the run began, or into the run's folder."""
-    if out is None and folder is not None:
-        ctx = click.get_current_context()
-        said = made_of(ctx).get("out")
-        out = Path(said) if isinstance(said, str) and ctx.params["resume"] else folder.model
-    if out is None:
-        out = Path(MODEL_NAME)
-        check_writable(out)
-    return out
 
 
 class _Work(NamedTuple):

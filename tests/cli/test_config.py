@@ -55,15 +55,6 @@ def test_the_device_that_auto_was_is_written_down(run: Run) -> None:
     assert settings_in("a/config.toml")["device"] == xpnn.Device.named("auto").kind
 
 
-def test_checkpoints_of_another_net_are_not_gone_on_from(run: Run) -> None:
-    run("train", "--run", "a", "--hidden", "9", "--checkpoint-every", "1", *SHORT)
-    Path("a/result.json").unlink()
-    config = Path("a/config.toml")
-    config.write_text(config.read_text().replace('"relu"', '"tanh"'))
-    result = run("train", "--resume", "a", exit_code=1)
-    assert "a/config.toml: the checkpoints are of another network; put it back" in " ".join(result.stderr.split())
-
-
 def test_lbfgs_is_repeated(run: Run) -> None:
     pytest.importorskip("scipy")
     run("train", "--run", "a", "--optimizer", "lbfgs", *SHORT)

@@ -26,6 +26,7 @@ class Whole:
     """The run that was never stopped: what it came to, its operations, and how long it takes."""
 
     def __init__(self, server: Server, folder: Path) -> None:
+        self.folder = folder
         started = time.monotonic()
         self.done = server.run(folder, *RUN)
         self.seconds = time.monotonic() - started
@@ -76,6 +77,24 @@ def test_killed_again_as_it_goes_on(server: Server, whole: Whole, tmp_path: Path
         shutil.copytree(tmp_path / "begun", folder)
         assert server.run(folder, *RESUME, at=at, fault=KILL).code == -signal.SIGKILL
         check(server, folder, whole.outcome, (at, operations[at]))
+
+
+def test_killed_as_a_finished_run_is_made_longer(server: Server, whole: Whole, tmp_path: Path) -> None:
+    """The same command once more comes to the same, wherever it was; until it has begun, the run is a finished one."""
+    begun, longer = whole.folder, (*RESUME, "--epochs", "4")
+    shutil.copytree(begun, tmp_path / "counted")
+    operations = server.run(tmp_path / "counted", *longer).operations
+    expected = outcome(tmp_path / "counted")
+    assert [record["epoch"] for record in expected.history] == [1, 2, 3, 4]
+    assert expected.files == whole.outcome.files
+    for at in (*range(12), *range(12, len(operations), 5)):
+        folder = tmp_path / str(at)
+        shutil.copytree(begun, folder)
+        assert server.run(folder, *longer, at=at, fault=KILL).code == -signal.SIGKILL
+        done = server.run(folder, *longer)
+        assert done.code == 0, done.err
+        assert outcome(folder) == expected, (at, operations[at])
+        shutil.rmtree(folder)
 
 
 def test_each_file_is_on_the_disk_before_its_name_and_old_ones_go_last(whole: Whole) -> None:

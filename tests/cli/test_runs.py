@@ -9,25 +9,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
+from kept_run import EVERYTHING, STEPS, kept, one_line, signalled
 from xpnn_cli.runs import Every, Keeper
 from xpnn_cli.signals import stop_requests
 
 import xpnn
 
 Run = Callable[..., Result]
-EVERYTHING = [
-    *("--dropout", "0.2", "--input-noise", "0.1", "--average", "0.99", "--rotate", "5", "--label-smoothing", "0.1"),
-    *("--patience", "3", "--minimum-change", "0.2", "--plateau", "0", "--class-weight", "balanced"),
-    *("--schedule", "cosine", "--epochs", "12"),
-]
-STEPS = 41  # of an epoch of digits without the rows set aside
 
 
 @pytest.fixture(autouse=True)
@@ -36,31 +31,6 @@ def _ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def signalled(after: int, *signals: int) -> Iterator[None]:
-    """Within it the process has the signals after so many steps."""
-    after_step, left = Keeper.after_step, after
-
-    def counted(self: Keeper, progress: Any) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            for number in signals:
-                os.kill(os.getpid(), number)
-        after_step(self, progress)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Keeper, "after_step", counted)
-        yield
-    assert left <= 0
-
-
-def kept(folder: str) -> tuple[bytes, list[dict[str, Any]]]:
-    """The model and the history, but for the times."""
-    records = [{**record, "seconds": 0} for record in xpnn.read_history(folder)]
-    return Path(folder, "model.safetensors").read_bytes(), records
 
 
 @pytest.mark.parametrize("options", [EVERYTHING, ["--epochs", "3"], ["--recipe", "seed", "--epochs", "2"]])
@@ -208,10 +178,6 @@ def test_two_processes_do_not_share_a_folder(run: Run, tmp_path: Path) -> None:
     run("train", "--resume", "a")
 
 
-def one_line(result: Any) -> str:
-    return " ".join(result.stderr.split())
-
-
 def test_data_that_changed_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, (100, 9)).astype("uint8"), np.arange(100) % 3
@@ -230,7 +196,7 @@ def test_data_that_changed_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (["--epochs", "20"], "--epochs"),
+        (["--lr", "0.1"], "--lr"),
         (["mnist"], "DATA"),
         (["--seed", "0"], "--seed"),
         (["--out", "b"], "--out"),
@@ -250,6 +216,10 @@ def test_what_can_not_be_resumed(run: Run) -> None:
     Path("c/config.toml").unlink()
     assert "--resume c: the run's config.toml is missing; put it" in run("train", "--resume", "c", exit_code=1).stderr
     assert not Path("b").exists()
+    for option in ("--run", "--resume"):
+        error = one_line(run("train", option, "", exit_code=2))
+        assert f"Invalid value for '{option}': the name of a folder is needed; . is the current one." in error
+    assert not Path(".lock").exists()
     assert "--checkpoint-every is for --run" in run("train", "--checkpoint-every", "5", exit_code=2).stderr
     error = one_line(run("train", "--run", "b", "--optimizer", "lbfgs", "--checkpoint-every", "5", exit_code=2))
     assert "--checkpoint-every doesn't go with --optimizer lbfgs" in error
@@ -374,5 +344,5 @@ def test_what_is_to_be_typed_next_can_be_typed(run: Run) -> None:
     assert run(*shlex.split(line)[1:]).stdout.startswith("accuracy ")
     error = one_line(run("train", "--run", "my runs", exit_code=1))
     assert "go on with it by --resume 'my runs', or" in error
-    error = one_line(run("train", "--resume", "my runs", "--epochs", "2", exit_code=2))
+    error = one_line(run("train", "--resume", "my runs", "--seed", "2", exit_code=2))
     assert "--config 'my runs/config.toml'" in error
