@@ -35,7 +35,7 @@ BEYOND_STEEPEST = 6.0  # the suggestion over the rate of steepest fall, from mea
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a sweep saw, all of shape (steps that were made,).
+    """What a sweep saw; the arrays are float64 (steps that were made,).
 
     rates:      learning rate of each step, rising exponentially.
     losses:     mean loss of each step's batch before its update.
@@ -80,7 +80,8 @@ def find_learning_rate(
 
     The other options are those of `train`. The same seed gives the same sweep. Few rows are visited again and again,
     as in training.
-    Raises ValueError for a range or a number of steps that can't work, DataError for rows that don't fit the net.
+    Raises ValueError for a range or a number of steps that can't work, DataError for rows that don't fit the net,
+    DivergenceError where the loss is no finite number from the first few rates on.
     """
     if not 0 < least < most < math.inf:
         raise ValueError(f"the rates must rise from a positive number to a larger one, not from {least} to {most}")
