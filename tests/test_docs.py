@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+from codeop import compile_command
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas
 import pytest
 from click import Command, Group
-from pages import run_python
+from pages import blocks, run_python
 from pyarrow import parquet
 from sklearn.metrics import mean_poisson_deviance
 from xpnn_cli import main
@@ -107,6 +108,18 @@ def test_programs_run_as_they_stand(
     pandas.DataFrame({"a": np.arange(6000)}).to_parquet("large.parquet")
     given = {"np": np, "xpnn": xpnn, "net": xpnn.MLP([64, 10]), "rows": rows, "others": others}
     check(run_python(page, **given))
+
+
+@pytest.mark.parametrize("page", [*sorted(page.name for page in DOCS.glob("*.md")), "../README.md"])
+def test_programs_can_be_typed_in_line_by_line(page: str) -> None:
+    """Python's console, before 3.13, wants an empty line below a loop's body."""
+    for block in blocks(page, "python"):
+        typed: list[str] = []
+        for line in [*block.splitlines(), ""]:
+            typed.append(line)
+            if compile_command("\n".join(typed)) is not None:
+                typed = []
+        assert typed == []
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Regularization)] + ["weight_decay", "average"])
