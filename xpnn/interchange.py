@@ -140,8 +140,8 @@ def from_keras(
     hidden, output: as in `MLP`, instead of what the layers say; arrays say nothing, and are taken for relu and softmax.
     settings: of `MLP`, as in `from_torch`.
 
-    Raises DataError for other layers and for activations that xpnn lacks, ValueError as `MLP` does, TypeError for what is
-    neither a Sequential model nor a list.
+    Raises DataError for other layers and for activations that xpnn lacks, ValueError as `MLP` does, TypeError for what
+    is neither a Sequential model nor a list.
     """
     layers = getattr(source, "layers", source) if type(source).__name__ == "Sequential" else source
     if not isinstance(layers, list | tuple):

@@ -194,9 +194,13 @@ class MLP:
     ) -> list[Epoch]:
         """Train on (inputs, targets); returns the epochs' records.
 
-        callback: called with the record of each epoch as soon as it has ended, such as those of `xpnn.callbacks`.
+            net.train(inputs, targets, epochs=5, batch_size=32, optimizer=xpnn.optimizers.adam(0.001))
 
-        The other options are those of `xpnn.train`, whose epochs a loop can watch, or end, without a callback.
+        inputs:   (n, n_in), as for `query`.
+        targets:  (n,) class labels from 0, or (n, n_out) floats.
+        callback: called with the record of each epoch as soon as it has ended, such as those of `xpnn.callbacks`.
+        options:  those of `xpnn.train`, which says what they are and raises; its epochs a loop can watch, or end,
+                  without a callback.
         """
         from xpnn.training import train
 
