@@ -53,6 +53,8 @@ def train(
     """Train `net` in place; an iterator of a record after each epoch. Nothing runs until the first is asked for.
 
     samples:         the training rows, as Samples or a pair (inputs, targets); the same for `validation`.
+    epochs:          passes over the rows.
+    batch_size:      rows of an update; the last one of an epoch has what is left.
     optimizer:       from `xpnn.optimizers`; None: adam().
     shuffle:         visit the rows in a new random order each epoch, drawn from (seed, epoch); else in the order given.
                      Rows that stay in a file (see `xpnn.samples.Samples`) are shuffled by blocks: docs/large-data.md.
