@@ -166,14 +166,14 @@ def test_samples_split_and_fold_without_reading(tmp_path: Path, monkeypatch: pyt
 
 def test_standardization_goes_block_by_block(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal([0, 1e6, 5, 7, -3], [1, 1, 1e-3, 0, 1e3], (N, N_IN))
-    found, expected = standardization_of(write(tmp_path, values)), (values.mean(axis=0), values.std(axis=0))  # type: ignore[arg-type]
+    found, expected = standardization_of(write(tmp_path, values)), (values.mean(axis=0), values.std(axis=0))
     assert found[1][3] == 1  # of a column that is the same in all rows
     expected[1][3] = 1
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-14)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)  # 1e6 +- 1: its squares have lost 12 digits of 16
     values[100, 4] = np.inf
     with pytest.raises(DataError, match="column 4, counted from 0, has values that are not finite"):
-        standardization_of(write(tmp_path, values))  # type: ignore[arg-type]
+        standardization_of(write(tmp_path, values))
     means, deviations = found
     net = MLP([N_IN, 3], standardization=(means, deviations))
     values = values[:90]

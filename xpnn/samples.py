@@ -154,7 +154,7 @@ def row_weights(
 
 
 def standardization_of(
-    values: NDArray[Any], names: Sequence[str] | None = None
+    values: Any, names: Sequence[str] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation (of n, not n - 1) of each column of (n, columns), float64 (columns,) each.
 
