@@ -113,3 +113,12 @@ def test_r2_of_targets_that_are_all_the_same_is_0_or_1(value: float) -> None:
     net = MLP([2, 1], output="identity", dtype="float64")
     for n in (3, 7, 1500):
         assert evaluate(net, (np.ones((n, 2)), np.full((n, 1), value))).r2 == 0
+
+
+def test_an_evaluation_shows_the_scores_that_it_has() -> None:
+    net = MLP([2, 1], output="identity", initializer="lecun-normal")
+    net.parameters[:] = 0
+    found = evaluate(net, (np.ones((2, 2)), np.array([1.0, -1.0])))
+    assert repr(found) == ("Evaluation(n=2, loss=0.5, mean_absolute_error=1, root_mean_squared_error=1, r2=0)")
+    labels = evaluate(MLP([2, 2], bias=False), (np.zeros((4, 2)), np.array([0, 0, 0, 1])))
+    assert repr(labels) == "Evaluation(n=4, loss=0.693147, accuracy=0.75)"

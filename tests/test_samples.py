@@ -221,3 +221,9 @@ def test_lists_become_arrays() -> None:
     rows = Samples([[1.0, 2.0]], [0], [1.0])  # type: ignore[arg-type]  # what a newcomer may give
     assert rows.inputs.shape == (1, 2)
     assert rows.take(np.array([0])).weights is not None
+
+
+def test_a_data_set_shows_shapes_and_types_instead_of_numbers() -> None:
+    samples = Samples(np.zeros((3, 2), dtype="uint8"), [0, 1, 1], weights=np.ones(3))
+    assert repr(samples) == "Samples(inputs: uint8 (3, 2), targets: int64 (3,), weights: float64 (3,))"
+    assert repr(Samples(np.zeros((3, 2)))) == "Samples(inputs: float64 (3, 2))"

@@ -197,6 +197,13 @@ def test_options_that_cannot_work_are_refused_before_the_first_epoch(options: di
         train(MLP([4, 3]), (X, LABELS), **options)
 
 
+def test_a_run_says_that_nothing_is_learnt_until_a_loop_asks_for_it() -> None:
+    run = train(MLP([4, 3]), (X, LABELS), epochs=2)
+    assert repr(run) == "<0 of 2 epochs learnt; a loop over this learns the others>"
+    next(run)
+    assert repr(run).startswith("<1 of 2 epochs learnt")
+
+
 def test_validation_rows_that_do_not_fit_are_refused_before_the_first_epoch(device: str) -> None:
     for validation, message in (
         ((X[:, :3], LABELS), "this net takes"),

@@ -113,6 +113,9 @@ class Training(Iterator[Epoch]):
     def __next__(self) -> Epoch:
         return next(self._records)
 
+    def __repr__(self) -> str:
+        return f"<{self.epoch} of {self.plan.epochs} epochs learnt; a loop over this learns the others>"
+
     def state(self) -> TrainingState:
         """The run's state, on the host: between epochs, or from `progress`. Waits for the device.
 

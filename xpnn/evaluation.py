@@ -50,6 +50,10 @@ class Evaluation:
     exact_match: float | None = None
     hamming_accuracy: float | None = None
 
+    def __repr__(self) -> str:
+        scores = (f"{name}={value:.6g}" for name, value in self.scores().items())
+        return f"Evaluation(n={self.n}, {', '.join(scores)})"
+
     @property
     def accuracy(self) -> float | None:
         """The share of rows whose class was predicted; None where the targets are not labels."""

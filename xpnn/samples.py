@@ -59,6 +59,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def __repr__(self) -> str:
+        parts = (("inputs", self.inputs), ("targets", self.targets), ("weights", self.weights))
+        shown = (f"{name}: {part.dtype} {tuple(part.shape)}" for name, part in parts if part is not None)
+        return f"Samples({', '.join(shown)})"
+
     @staticmethod
     def of(pair: Samples | tuple[Any, Any], columns: Sequence[str] | None = None) -> Samples:
         """Samples as they are; a pair (inputs, targets) of arrays, tables or lists as Samples.
