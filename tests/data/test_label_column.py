@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_iris
 
-from xpnn.data import load, read_samples, read_table
+from xpnn.data import lines, load, read_samples, read_table
 from xpnn.data.parts import natural_order
 from xpnn.data.table import column_called
 from xpnn.errors import DataError
@@ -81,6 +84,37 @@ def test_pixels_stay_pixels(path: Path, form: str, asked: str) -> None:
     assert data.labels[3] == ("digit 3" if form == "words" else "3")
     limited = load(path, label_column=asked, limit=25)
     assert (len(limited.train), limited.labels) == (25, data.labels)
+
+
+@pytest.mark.parametrize("words", [lambda n: f"größe {n}", lambda n: str(n - 1), lambda n: str(100 * n)])
+@pytest.mark.parametrize("place", [0, 5, 60, 64])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_pixels_beside_other_labels_are_read_as_bytes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, separator: str, place: int, words: Any
+) -> None:
+    frame = digits()
+    frame.insert(place, "class", frame.pop("class").map(words))
+    frame.to_csv(path, index=False, sep=separator)
+    expected = frame.drop(columns="class").to_numpy()
+    with monkeypatch.context() as patch:
+        patch.delattr("xpnn.data.labelled.read_table")  # which takes eight bytes a pixel and more
+        data = load(path, label_column="class", classes=1000)
+        few = load(path, label_column="class", classes=1000, limit=7)
+    assert (data.train.inputs.dtype, data.image_shape) == (np.uint8, (8, 8))
+    np.testing.assert_array_equal(data.train.inputs, expected)
+    np.testing.assert_array_equal(few.train.inputs, expected[:7])
+    assert [data.labels[label] for label in np.asarray(data.train.targets)] == frame["class"].to_list()
+    frame.to_csv(path, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)
+    again = load(path, label_column="class", classes=1000)
+    np.testing.assert_array_equal(again.train.inputs, expected)
+    np.testing.assert_array_equal(again.train.targets, data.train.targets)
+
+
+@given(fields=st.lists(st.text("ab ", max_size=3), min_size=1, max_size=9), data=st.data())
+def test_a_field_is_taken_out_of_a_line(fields: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(fields) - 1))
+    rest = fields[:place] + fields[place + 1 :]
+    assert lines.taken_out(",".join(fields), ",", len(fields), place) == (fields[place], ",".join(rest))
 
 
 def test_dark_pixels_are_pixels_for_a_net_of_pixels(path: Path) -> None:

@@ -368,6 +368,17 @@ def test_tables_have_a_twin_for_what_was_read_of_them(path: Path, folder: Path, 
         read_table(path, ("c",))
 
 
+def test_pixels_beside_words_have_one(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 64))
+    names = ",".join(f"p{place}" for place in range(64))
+    path.write_text(f"{names},kind\n" + "".join(f"{','.join(map(str, row))},{row[0] % 2}x\n" for row in pixels))
+    found = load(path, label_column="kind").train.inputs
+    assert len(in_folder(folder)) == 1
+    monkeypatch.delattr("numpy.loadtxt")
+    np.testing.assert_array_equal(load(path, label_column="kind").train.inputs, found)
+    np.testing.assert_array_equal(found, pixels)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system knows other homes")
 def test_who_has_no_home_has_no_twins(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CACHE_VARIABLE, "XDG_CACHE_HOME"):

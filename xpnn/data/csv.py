@@ -23,6 +23,7 @@ from xpnn.data.lines import (
     pieces,
     read_lines,
     separator_of,
+    taken_out,
     unquoted,
     with_points,
     wrong_separator,
@@ -56,6 +57,38 @@ def read_csv(path: Path, *, limit: int | None = None, labelled: bool = True) -> 
     if not labelled:
         return Samples(table)
     return Samples(np.ascontiguousarray(table[:, 1:]), table[:, 0].astype(np.int64))
+
+
+def read_levels(
+    path: Path, separator: str, above: int, columns: int, place: int, limit: int | None
+) -> NDArray[np.uint8] | None:
+    """All columns but the one at `place`, which may hold anything, (n, columns - 1) uint8; None for any other file.
+
+    above: how many lines of names there are. The file is read once, as by `read_csv`; where it has quotes it is left
+    to others.
+    """
+
+    def parse(fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
+        lines = (line for _, line in itertools.islice(read_lines(path, fingerprint), above, None))
+        rest = _ascii_only(_without(lines, separator, columns, place))
+        most = None if limit is None else min(limit, sys.maxsize)
+        return np.loadtxt(rest, dtype=np.uint8, delimiter=separator, comments=None, ndmin=2, max_rows=most)
+
+    reader = f"{READER}, by {separator!r}: all but {place} of {columns} below {above}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return read_once(path, reader, np.uint8, parse) if limit is None else parse()
+        except (ValueError, Warning):  # a DataError too
+            return None
+
+
+def _without(lines: Iterator[str], separator: str, columns: int, place: int) -> Iterator[str]:
+    """The lines without their field at `place`; ValueError at one that has quotes, or not so many fields."""
+    for line in lines:
+        if line.count(separator) != columns - 1 or '"' in line:
+            raise ValueError
+        yield taken_out(line, separator, columns, place)[1]
 
 
 def line_of_row(path: Path, row: int) -> int:
@@ -135,7 +168,7 @@ def _read_carefully(
             raise DataError(problem, path, line=number)
         before = 0
         for fields in pieces(line, separator):
-            levels = list(map(_level, fields))
+            levels = list(map(level, fields))
             if min(levels) < 0:
                 wrong = levels.index(-1)
                 problem = _what_is_wrong(fields[wrong], separator, labelled and before + wrong == 0)
@@ -174,7 +207,7 @@ def _counts(fields: Iterator[str], start: int) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _level(field: str) -> int:
+def level(field: str) -> int:
     """The whole number from 0 to 255 that a field holds, or -1 if it holds anything else."""
     text = unquoted(field)
     if not text.isascii() or "_" in text:  # float() reads digits of any script and 1_000, no numbers in a CSV file

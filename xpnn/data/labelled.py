@@ -8,14 +8,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.csv import read_csv
+from xpnn.data.csv import level, read_csv, read_levels
 from xpnn.data.files import shown
-from xpnn.data.lines import DECIMAL_COMMA, read_lines, with_points
+from xpnn.data.lines import DECIMAL_COMMA, read_lines, taken_out, with_points
 from xpnn.data.npz import hold_pixels
 from xpnn.data.parts import Rows, label_text
 from xpnn.data.table import Head, check_names, column_called, columns_of, read_table, split_line, wrong_value
@@ -54,7 +55,7 @@ def read_labelled(
     if not inputs:
         raise DataError("the label is the only column: at least one more is needed", path, line=line)
     place = names.index(label) if label in names else None
-    values = _read_levels(path, place, len(names), limit) if columns is None else None
+    values = _read_levels(path, head, place, limit) if columns is None else None
     hold_them = values is not None and (pixels or are_pixels(values))
     if values is None or not hold_them:  # words among them, or pixels that are written as 12.0
         values = read_table(path, None, limit, columns=inputs)[0].inputs
@@ -80,15 +81,21 @@ def square(pixels: int) -> tuple[int, int] | None:
     return (side, side) if side * side == pixels else None
 
 
-def _read_levels(path: Path, place: int | None, count: int, limit: int | None) -> NDArray[np.uint8] | None:
+def _read_levels(path: Path, head: Head, place: int | None, limit: int | None) -> NDArray[np.uint8] | None:
     """All columns but the one at `place`, (n, n_in); None unless all of them hold whole numbers from 0 to 255."""
-    try:
-        table = read_csv(path, limit=limit, labelled=False).inputs
-    except DataError:  # `read_table` says what is wrong, if anything is
+    number, first = next(itertools.islice(read_lines(path), head.above, None), (0, ""))
+    fields = split_line(first, path, number, head.separator)
+    if len(fields) != len(head.names):
+        return None  # `read_table` says what is wrong
+    label = None if place is None else fields.pop(place)
+    if any(level(field) < 0 for field in fields):  # as in nearly all tables: they are not read in vain
         return None
-    if table.shape[1] != count:
-        return None
-    return table if place is None else np.ascontiguousarray(np.delete(table, place, axis=1))
+    if label is None or level(label) >= 0:
+        with suppress(DataError):  # as above
+            table = read_csv(path, limit=limit, labelled=False).inputs
+            if table.shape[1] == len(head.names):
+                return table if place is None else np.ascontiguousarray(np.delete(table, place, axis=1))
+    return None if place is None else read_levels(path, head.separator, head.above, len(head.names), place, limit)
 
 
 def _as_levels(values: NDArray[Any], names: Sequence[str], path: Path) -> NDArray[np.uint8]:
@@ -106,8 +113,10 @@ def _read_labels(path: Path, head: Head, place: int, count: int) -> list[str]:
     known: dict[str, str] = {}
     separator = head.separator
     for number, line in itertools.islice(read_lines(path), head.above, head.above + count):
-        quoted = '"' in line
-        field = split_line(line, path, number, separator)[place] if quoted else line.split(separator, place + 1)[place]
+        if '"' in line:
+            field = split_line(line, path, number, separator)[place]
+        else:
+            field, _ = taken_out(line, separator, len(head.names), place)
         label = known.get(field)
         if label is None:
             is_number = DECIMAL_COMMA.fullmatch(field.strip())

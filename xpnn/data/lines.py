@@ -97,6 +97,14 @@ def pieces(line: str, separator: str) -> Iterator[list[str]]:
         start = end + 1
 
 
+def taken_out(line: str, separator: str, columns: int, place: int) -> tuple[str, str]:
+    """The field at `place`, of so many in a line without quotes, and the line without it."""
+    behind = columns - 1 - place
+    parts = line.split(separator, place + 1) if place < behind else line.rsplit(separator, behind + 1)
+    field = parts.pop(place if place < behind else -1 - behind)
+    return field, separator.join(parts)
+
+
 def is_number(field: str) -> bool:
     """Whether Python reads the field as a number, nan and inf among them."""
     try:
