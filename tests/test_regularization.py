@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xpnn import MLP, Regularization, optimizers, to_host, train
 from xpnn.backend import Array
 from xpnn.optimizers import Optimizer, State, decoupled
-from xpnn.regularization import Regularizer
+from xpnn.regularization import Regularizer, noisy
 from xpnn.schedules import constant
 from xpnn.steps import ReferenceStep
 
@@ -225,6 +225,18 @@ def test_every_layer_seed_and_update_has_masks_of_its_own_whatever_else_is_on(de
         assert 0.3 < (one == other).mean() < 0.7
     with_all = masks_of(Regularization(dropout=0.5, input_dropout=0.2, input_noise=0.1), device)
     np.testing.assert_array_equal(with_all, [one, two])
+
+
+def test_noise_by_itself_is_that_of_the_first_update(device: str) -> None:
+    net = MLP([3, 2], device=device)
+    x = net.xp.asarray(np.arange(12, dtype="float32").reshape(4, 3))
+    regularizer = Regularizer(Regularization(input_noise=0.5), net, net.xp.zeros_like(net.parameters), 4, 7)
+    regularizer.draws.begin_epoch(0, 1)
+    regularizer.draws.draw(net.xp.zeros(1, dtype="int64"))
+    found, expected = noisy(x, 0.5, 7), x.copy()
+    regularizer.disturb(expected)
+    np.testing.assert_array_equal(to_host(found), to_host(expected))
+    assert np.ptp(to_host(found) - to_host(x)) > 0.1
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-10, 1e10, 1e25, 1e37])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xpnn.network import MLP
 
 LEAST_LIMIT = 1e-30  # which float32 can hold
+NOISE = 0  # stream of the keys; those of the masks come next
 MOST_DROPOUT = 0.99  # the masks know rates to 1 / 65,536 (xpnn.noise)
 
 
@@ -67,6 +68,17 @@ class Regularization:
 NONE = Regularization()
 
 
+def noisy(inputs: Array, deviation: float, seed: int = 0) -> Array:
+    """Inputs, floats (n, n_in), as `input_noise` makes them in the first update of a run with batches of n; a copy."""
+    xp, (n, n_in) = xp_of(inputs), inputs.shape
+    noise = Normal(xp, n, n_in, str(inputs.dtype))
+    draws = Draws(xp, [(NOISE, noise)], seed)
+    draws.begin_epoch(0, 1)
+    draws.draw(xp.zeros(1, dtype="int64"))
+    xp.multiply(noise.values, deviation, out=noise.values)
+    return inputs + noise.values
+
+
 class Regularizer:
     """What `settings` mean for one net's train step: random masks and noise, and arithmetic on gradient and weights.
 
@@ -88,7 +100,7 @@ class Regularizer:
         self.hidden_masks = [Mask(xp, rows, units, rate, net.dtype) if rate else None for units in hidden]
         self.masks: list[Array | None] = [mask and mask.values for mask in self.hidden_masks] + [None]
         self.mask_scale = next((mask.scale for mask in self.hidden_masks if mask), 1.0)
-        sources = enumerate([self.noise, self.input_mask, *self.hidden_masks])
+        sources = enumerate([self.noise, self.input_mask, *self.hidden_masks], NOISE)
         self.draws = Draws(xp, [(stream, source) for stream, source in sources if source], seed)
         self.scratch = xp.empty_like(gradient)
         self.norm, self.largest = xp.empty((), dtype=net.dtype), xp.empty((), dtype=net.dtype)

@@ -24,6 +24,7 @@ from xpnn_cli import main
 
 import xpnn
 from xpnn.optimizers import OPTIMIZERS
+from xpnn.regularization import noisy
 from xpnn.schedules import SCHEDULES
 
 Run = Callable[..., Result]
@@ -562,9 +563,32 @@ def test_draw_shows_what_augmentation_makes_of_a_picture(run: Run) -> None:
     assert {f"{still[3]:73}"[at : at + 16] for at in (0, 19, 38, 57)} == {xpnn.draw_digit(pixels).splitlines()[2]}
 
 
+def test_draw_shows_noise(run: Run) -> None:
+    pixels = xpnn.load("digits").train.inputs[0].astype("float32")
+    run("draw", "--augment", "--input-noise", "0.25", "--seed", "3", "--out", "all.png")
+    with Image.open("all.png") as image:
+        lines = np.asarray(image.resize((4 * 8, 2 * 8), Image.Resampling.NEAREST)).astype("float64")
+    pictures = lines.reshape(2, 8, 4, 8).swapaxes(1, 2).reshape(8, 64)
+    np.testing.assert_array_equal(pictures[0], pixels)
+    expected = noisy(np.repeat(pixels[None], 7, axis=0), 0.25 * 255, 3)
+    np.testing.assert_array_equal(pictures[1:], np.rint(expected.clip(0, 255)))
+
+
+def test_draw_augments_pictures_of_floats(run: Run) -> None:
+    digits = xpnn.load("digits").train.take(slice(3))
+    np.save("x.npy", (digits.inputs / 255).reshape(3, 8, 8).astype("float32"))
+    np.save("y.npy", digits.targets)  # type: ignore[arg-type]
+    for options in (("--seed", "4"), ("--input-noise", "0.1"), ("--input-noise", "0", "--shift", "0.5")):
+        drawn = run("draw", "--augment", *options).stdout
+        found = run("draw", "x.npy", "--augment", *options).stdout.replace("x.npy", "digits")
+        alike = [a == b for a, b in zip(found, drawn, strict=True)]
+        assert sum(alike) > 0.97 * len(alike)  # a shade may be rounded otherwise
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["draw", "--input-noise", "1"], "--input-noise is for --augment; give that too."),
         (["draw", "--rotate", "10"], "--rotate is for --augment; give that too."),
         (["draw", "--seed", "1"], "--seed is for --augment; give that too."),
         (["draw", "--augment", "--shift", "8"], "shift 8 leaves nothing of pictures of 8 x 8 pixels"),
