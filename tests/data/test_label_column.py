@@ -110,6 +110,20 @@ def test_pixels_beside_other_labels_are_read_as_bytes(
     np.testing.assert_array_equal(again.train.targets, data.train.targets)
 
 
+def test_pixels_beside_words_that_hold_a_separator_and_a_line_that_is_cut_off(path: Path) -> None:
+    frame = digits()
+    frame["class"] = frame["class"].map(lambda n: f"{n}, or so")
+    frame.to_csv(path, index=False)
+    assert load(path, label_column="class").train.inputs.dtype == np.uint8
+    assert load(path, label_column="class").labels[9] == "9, or so"
+    frame.insert(40, "class", frame.pop("class").map(str) + "x")
+    frame.to_csv(path, index=False)
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join([*whole[:5], whole[5][:9], *whole[6:]]))
+    with pytest.raises(DataError, match=r"data\.csv, line 6: \d+ columns?, but line 1 has 65"):
+        load(path, label_column="class")
+
+
 @given(fields=st.lists(st.text("ab ", max_size=3), min_size=1, max_size=9), data=st.data())
 def test_a_field_is_taken_out_of_a_line(fields: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(fields) - 1))
