@@ -9,7 +9,10 @@ import click
 
 import xpnn
 from xpnn.onnx import INPUT_DTYPES
+from xpnn_cli.export_check import check_onnxruntime, compared, description
 from xpnn_cli.options import check_not_read, json_option, print_json, writable
+from xpnn_cli.query import read_rows
+from xpnn_cli.tables import refuse_names
 
 if TYPE_CHECKING:
     from onnx import ValueInfoProto
@@ -36,8 +39,14 @@ if TYPE_CHECKING:
     type=click.Choice(("float32", "float64")),
     help="What the ONNX model computes in; float64 is slower, and without float32's rounding.  [default: as MODEL]",
 )
+@click.option(
+    "--check",
+    "data",
+    metavar="DATA",
+    help="Run FILE under onnxruntime, too, on rows as `xpnn query` takes them, and compare its answers with MODEL's.",
+)
 @json_option
-def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, as_json: bool) -> None:
+def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, data: str | None, as_json: bool) -> None:
     """Write MODEL, a file that `xpnn train` saved, for programs that don't have xpnn.
 
     ONNX is a format that onnxruntime (for Python, C++, C#, Java, JavaScript) and many others run. What xpnn does before
@@ -48,19 +57,35 @@ def export(model: str, path: Path, input_dtype: str | None, dtype: str | None, a
       xpnn export model.safetensors --onnx model.onnx
       pip install onnxruntime    # and run the lines that xpnn export prints
 
+    With --check the exit code is 1 where the answers differ by more than rounding explains.
+
     Needs the package onnx: pip install 'xpnn[onnx]'. docs/into-onnx.md tells more.
     """
     net = xpnn.load_model(model)
     if dtype is not None:
         net = net.to(dtype=dtype)
-    check_not_read("--onnx", path, model=model)
+    check_not_read("--onnx", path, model=model, data=data)
+    rows = None
+    if data is not None:
+        check_onnxruntime()
+        refuse_names(net, model, data)
+        rows, _ = read_rows(net, model, data)
     written = xpnn.export_onnx(net, path, input_dtype=input_dtype)
     facts = {"onnx": str(path), "bytes": path.stat().st_size, "opset": written.opset_import[0].version}
     ends = {name: list(map(_described, getattr(written.graph, name))) for name in ("input", "output")}
+    check = None if data is None else compared(net, model, path, data, rows)
     if as_json:
-        print_json(facts | {"inputs": ends["input"], "outputs": ends["output"]} | _names(net))
+        checked = {} if check is None else {"check": check}
+        print_json(facts | {"inputs": ends["input"], "outputs": ends["output"]} | _names(net) | checked)
     else:
         click.echo(_report(facts, ends["input"], ends["output"]))
+    if check is None:
+        return
+    said = description(check, ends["output"][-1]["name"])
+    if not check["agrees"]:
+        raise xpnn.XpnnError(f"{path} does not answer as {model}: {said}; update onnx and onnxruntime, or report it")
+    if not as_json:
+        click.echo(f"Checked: {said}")
 
 
 def _described(end: ValueInfoProto) -> dict[str, Any]:

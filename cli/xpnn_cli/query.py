@@ -78,12 +78,7 @@ def query(
             found = _values(net, model, path)
             lines += [_values_line(answer) for answer in found]
         else:
-            if net.columns is None:
-                with usage_errors(), remedies_for(model):
-                    rows, origins = _read(path, net, labelled, label_column, deskew)
-            else:
-                rows = read_for(net, path, with_targets=False).inputs
-                origins = _numbered(path, len(rows))
+            rows, origins = read_rows(net, model, path, labelled, label_column, deskew)
             found = _ask(net, model, rows, origins)
             lines += _report(net, path, found)
             if show:
@@ -110,10 +105,26 @@ def _check_options(net: xpnn.MLP, model: str, labelled: bool | None, show: bool,
         )
 
 
+def read_rows(
+    net: xpnn.MLP,
+    model: str,
+    path: str,
+    labelled: bool | None = None,
+    label_column: str | None = None,
+    deskew: bool = False,
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The rows of a file as the net's `query` takes them, (n, n_in), and where each is from, as the answers begin."""
+    if net.columns is None:
+        with usage_errors(), remedies_for(model):
+            return _read(path, net, labelled, label_column, deskew)
+    rows = read_for(net, path, with_targets=False).inputs
+    return rows, _numbered(path, len(rows))
+
+
 def _read(
     path: str, net: xpnn.MLP, labelled: bool | None, label_column: str | None, deskew: bool
 ) -> tuple[NDArray[Any], list[dict[str, Any]]]:
-    """The rows of a file as the net takes them, (n, n_in), and where each is from, as the answers begin."""
+    """The same for a net whose inputs have no names."""
     n_in, form = net.sizes[0], "known by name" if path in NAMES else file_format(path)
     if form == "picture":
         height, width = shape = _shape(path, net)
@@ -132,13 +143,13 @@ def _read(
 
 def _values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
     """The answers to the rows of a table."""
-    samples = read_for(net, path, with_targets=False)
+    rows, origins = read_rows(net, model, path)
     with np.errstate(all="ignore"):
-        outputs = xpnn.to_host(net.query(samples.inputs))
+        outputs = xpnn.to_host(net.query(rows))
     refuse_unless_finite(outputs, model, net.output)
     return [
         origin | {"values": dict(zip(net.labels, row, strict=True))}
-        for origin, row in zip(_numbered(path, len(outputs)), outputs.tolist(), strict=True)
+        for origin, row in zip(origins, outputs.tolist(), strict=True)
     ]
 
 
