@@ -263,6 +263,16 @@ def test_classes_are_answered_as_they_were_given(classes: list[Any], as_objects:
     np.testing.assert_allclose(model.predict_log_proba(x), np.log(proba))
 
 
+@pytest.mark.parametrize("other", [1, None])
+@pytest.mark.parametrize("place", [0, 5])
+def test_classes_that_are_not_all_texts_are_named(other: Any, place: int) -> None:
+    _, x, y = SETS["classes"]
+    names = np.array(["a", "b", "c"], dtype=object)[y]
+    names[place] = other
+    with pytest.raises(ValueError, match=rf"`y` has {other} among texts: correct it, or give all classes as texts"):
+        MLPClassifier().fit(x, names)
+
+
 def test_labels_come_dense_or_sparse_and_one_class_is_always_right() -> None:
     _, x, y = SETS["labels"]
     dense = MLPClassifier(**QUICK).fit(x, y)
@@ -351,6 +361,13 @@ def test_validation_data_are_scored_and_used_by_early_stopping() -> None:
     assert weighted.score(x[100:], y[100:]) == weighted.best_validation_score_  # it is as unweighted as `score`
     with pytest.raises(ValueError, match="validation_data must be a pair"):
         stopped.set_params(validation_data=(x,)).fit(x, y)
+    for rows, problem in (
+        (x[:, :3], "X has 3 features"),
+        (x[:0], "Found array with 0"),
+        (x * np.nan, "Input X contains"),
+    ):
+        with pytest.raises(ValueError, match=f"^validation_data: {problem}"):
+            stopped.set_params(validation_data=(rows, y[: len(rows)])).fit(x, y)
 
 
 def test_callback_sees_each_epoch(tmp_path: Path) -> None:

@@ -225,7 +225,10 @@ class _MLP(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if len(self.validation_data) != 2:
             raise ValueError("validation_data must be a pair (X, y): rows, and their targets")
         X, y = self.validation_data
-        return self._checked(X, y, None, reset=False, learn=False)
+        try:
+            return self._checked(X, y, None, reset=False, learn=False)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
 
     def _held_out(self, rows: Rows, generator: np.random.RandomState) -> tuple[Rows, Rows | None]:
         """The rows to learn from, and those to measure the net on, if there are any."""
@@ -479,6 +482,10 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]  # scikit-lear
 
     def _targets(self, y: Any, reset: bool, learn: bool) -> NDArray[Any]:
         """(n,) int64 for several classes; (n, 1) of 0 and 1 for two, (n, n_labels) for several labels a row."""
+        others = [label for label in y.flat if not isinstance(label, str)] if y.dtype == object else []
+        if 0 < len(others) < y.size:
+            problem = f"`y` has {others[0]!r:.40} among texts: correct it, or give all classes as texts"
+            raise ValueError(f"Unknown label type: {problem}")
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
