@@ -79,6 +79,14 @@ NUMBER = "a whole number from 0 to 255: correct it or delete the line"
 @pytest.mark.parametrize(
     ("content", "line", "column", "problem"),
     [
+        (
+            b",label,p0\n0,5,7\n",
+            1,
+            1,
+            "this column has no name: give it one in this line, or delete the column; if pandas",
+        ),
+        (b",5,7\n0,5,7\n", 1, 1, "found an empty field, expected a label"),
+        (b"5,5,7\n,x,7\n", 2, 1, "found an empty field, expected a label"),
         (b"sep=,\n5,0,0\n", 1, None, "this line is a note for Excel alone: delete it"),
         (b"5,0,0\n3,0\n", 2, None, "2 columns, but line 1 has 3: every line needs as many"),
         (b"label,1,2\n5,0\n", 2, None, "2 columns, but line 1 has 3"),

@@ -26,6 +26,7 @@ from xpnn.data.lines import (
     taken_out,
     unquoted,
     with_points,
+    without_a_name,
     wrong_separator,
 )
 from xpnn.data.twins import read_once
@@ -172,8 +173,8 @@ def _read_carefully(
             if min(levels) < 0:
                 wrong = levels.index(-1)
                 problem = _what_is_wrong(fields[wrong], separator, labelled and before + wrong == 0)
-                bars = wrong_separator(line) if columns == 1 else None
-                raise DataError(bars or problem, path, line=number, column=before + wrong + 1)
+                known = _known_fault(line, separator, number == first_number)
+                raise DataError(known or problem, path, line=number, column=before + wrong + 1)
             values += bytes(levels)
             before += len(fields)
         if limit is not None and len(values) == limit * columns:
@@ -217,6 +218,14 @@ def level(field: str) -> int:
     except ValueError:
         return -1
     return int(value) if value in LEVELS else -1
+
+
+def _known_fault(line: str, separator: str, is_first: bool) -> str | None:
+    """What to say of a line that can't be read, where it shows why: by bars between columns, or pandas' row numbers."""
+    if separator not in line:
+        return wrong_separator(line)
+    first, second = itertools.islice(_fields(line, separator), 2)
+    return without_a_name(1) if is_first and not first and second and not is_number(second) else None
 
 
 def _what_is_wrong(field: str, separator: str, is_label: bool) -> str:

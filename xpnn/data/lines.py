@@ -120,6 +120,12 @@ def unquoted(field: str) -> str:
     return field[1:-1].strip() if len(field) > 1 and field[0] == field[-1] == '"' else field
 
 
+def without_a_name(column: int) -> str:
+    """What to say of a column, counted from 1, that has no name where others have."""
+    problem = "this column has no name: give it one in this line, or delete the column"
+    return problem + ("; if pandas wrote its row numbers there, to_csv(index=False) doesn't" if column == 1 else "")
+
+
 def wrong_separator(line: str) -> str | None:
     """What to say of a line without a separator that has bars."""
     if "|" not in line:

@@ -31,6 +31,7 @@ from xpnn.data.lines import (
     read_lines,
     separator_of,
     with_points,
+    without_a_name,
     wrong_separator,
 )
 from xpnn.data.twins import read_once
@@ -170,9 +171,7 @@ def _check_line_of_names(names: list[str], path: Path, number: int, only: frozen
         if only is not None and name not in only:
             continue
         if not name:
-            problem = "this column has no name: give it one in this line, or delete the column"
-            problem += "; if pandas wrote its row numbers there, to_csv(index=False) doesn't" if column == 1 else ""
-            raise DataError(problem, path, line=number, column=column)
+            raise DataError(without_a_name(column), path, line=number, column=column)
         if not name.isprintable():
             problem = f"this column is called {shown(name)}: give it a name of printable characters"
             raise DataError(problem, path, line=number, column=column)
