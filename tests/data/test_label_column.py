@@ -100,12 +100,12 @@ def test_pixels_beside_other_labels_are_read_as_bytes(
         patch.delattr("xpnn.data.labelled.read_table")  # which takes eight bytes a pixel and more
         data = load(path, label_column="class", classes=1000)
         few = load(path, label_column="class", classes=1000, limit=7)
+        frame.to_csv(path, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)  # as R writes them
+        again = load(path, label_column="class", classes=1000)
     assert (data.train.inputs.dtype, data.image_shape) == (np.uint8, (8, 8))
     np.testing.assert_array_equal(data.train.inputs, expected)
     np.testing.assert_array_equal(few.train.inputs, expected[:7])
     assert [data.labels[label] for label in np.asarray(data.train.targets)] == frame["class"].to_list()
-    frame.to_csv(path, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)
-    again = load(path, label_column="class", classes=1000)
     np.testing.assert_array_equal(again.train.inputs, expected)
     np.testing.assert_array_equal(again.train.targets, data.train.targets)
 
@@ -129,6 +129,8 @@ def test_a_field_is_taken_out_of_a_line(fields: list[str], data: st.DataObject) 
     place = data.draw(st.integers(0, len(fields) - 1))
     rest = fields[:place] + fields[place + 1 :]
     assert lines.taken_out(",".join(fields), ",", len(fields), place) == (fields[place], ",".join(rest))
+    with pytest.raises(ValueError, match=r"^$"):
+        lines.taken_out(",".join(fields), ",", len(fields) + 1, place)
 
 
 def test_dark_pixels_are_pixels_for_a_net_of_pixels(path: Path) -> None:

@@ -65,8 +65,8 @@ def read_levels(
 ) -> NDArray[np.uint8] | None:
     """All columns but the one at `place`, which may hold anything, (n, columns - 1) uint8; None for any other file.
 
-    above: how many lines of names there are. The file is read once, as by `read_csv`; where it has quotes it is left
-    to others.
+    above: how many lines of names there are. The file is read once, as by `read_csv`; where it has quotes around
+    anything else it is left to others.
     """
 
     def parse(fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
@@ -85,11 +85,12 @@ def read_levels(
 
 
 def _without(lines: Iterator[str], separator: str, columns: int, place: int) -> Iterator[str]:
-    """The lines without their field at `place`; ValueError at one that has quotes, or not so many fields."""
+    """The lines without their field at `place`; ValueError at one that has other quotes, or not so many fields."""
     for line in lines:
-        if line.count(separator) != columns - 1 or '"' in line:
+        _, rest = taken_out(line, separator, columns, place)
+        if '"' in rest:
             raise ValueError
-        yield taken_out(line, separator, columns, place)[1]
+        yield rest
 
 
 def line_of_row(path: Path, row: int) -> int:

@@ -113,10 +113,7 @@ def _read_labels(path: Path, head: Head, place: int, count: int) -> list[str]:
     known: dict[str, str] = {}
     separator = head.separator
     for number, line in itertools.islice(read_lines(path), head.above, head.above + count):
-        if '"' in line:
-            field = split_line(line, path, number, separator)[place]
-        else:
-            field, _ = taken_out(line, separator, len(head.names), place)
+        field = _label_in(line, path, number, head, place)
         label = known.get(field)
         if label is None:
             is_number = DECIMAL_COMMA.fullmatch(field.strip())
@@ -126,3 +123,14 @@ def _read_labels(path: Path, head: Head, place: int, count: int) -> list[str]:
                 raise DataError(f"{shown(head.names[place])} {error}", path, line=number, column=place + 1) from None
         labels.append(label)
     return labels
+
+
+def _label_in(line: str, path: Path, number: int, head: Head, place: int) -> str:
+    """The field at `place`, without the quotes around it."""
+    if '"' not in line:
+        return taken_out(line, head.separator, len(head.names), place)[0]
+    with suppress(ValueError):  # where a separator stands within quotes
+        field, rest = taken_out(line, head.separator, len(head.names), place)
+        if '"' not in rest:  # a line of many fields takes a while to be taken apart
+            return split_line(field, path, number, head.separator)[0]
+    return split_line(line, path, number, head.separator)[place]

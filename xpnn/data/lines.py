@@ -98,7 +98,13 @@ def pieces(line: str, separator: str) -> Iterator[list[str]]:
 
 
 def taken_out(line: str, separator: str, columns: int, place: int) -> tuple[str, str]:
-    """The field at `place`, of so many in a line without quotes, and the line without it."""
+    """The field at `place`, of so many in a line, and the line without it.
+
+    Separators within quotes count, too: where there are any, what is left has a quote. ValueError if that makes other
+    than so many fields.
+    """
+    if line.count(separator) != columns - 1:
+        raise ValueError
     behind = columns - 1 - place
     parts = line.split(separator, place + 1) if place < behind else line.rsplit(separator, behind + 1)
     field = parts.pop(place if place < behind else -1 - behind)
