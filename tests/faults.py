@@ -122,8 +122,7 @@ class _Writing:
         self.faults.write(self.file, data)
 
     def writelines(self, parts: Any) -> None:
-        for part in parts:
-            self.write(part)
+        self.write(b"".join(parts))
 
 
 def _name_of(place: Any) -> str:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_training_is_refused_if_and_only_if_it_has_no_room(
     monkeypatch: pytest.MonkeyPatch, make: Any, vectors: int
 ) -> None:
     net, rows = MLP([100, 50, 10]), (np.ones((8, 100)), np.zeros(8, dtype=np.int64))
-    most = 4 * (vectors * 5560 + 2 * 8 * (50 + 10))
+    most = 4 * ((vectors + 1) * 5560 + 8 * (100 + 2 * (50 + 10) + 4 * 10)) + 5560
     there_are(monkeypatch, most)
     list(train(net, rows, epochs=1, optimizer=make(), fast=False))
     there_are(monkeypatch, most - 1)
@@ -147,47 +148,88 @@ def test_small_nets_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     list(train(net, (np.ones((8, 100)), np.zeros(8, dtype=np.int64)), epochs=1))
 
 
-WRITTEN = """
+HELD = """
 import json, sys
 import numpy as np
-import xpnn, xpnn.network, xpnn.steps, xpnn.fast.compiled
+import xpnn, xpnn.fast.compiled, xpnn.lbfgs, xpnn.network, xpnn.steps
+from xpnn import Regularization
 from xpnn.optimizers import *
-
-asked = []
-xpnn.network.check_room = xpnn.steps.check_room = lambda size, what, remedy: asked.append(size)
-xpnn.fast.compiled.SECONDS_TO_GAIN = 0
 
 def bytes_of(name):
     return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 
-hidden, batch, make, fast = json.loads(sys.argv[1])
-x, t = np.zeros((64, 100), dtype=np.uint8), np.zeros(64, dtype=np.int64)
-options = {"epochs": 1, "batch_size": batch, "optimizer": eval(make), "fast": fast}
-list(xpnn.train(xpnn.MLP([100, 5, 10]), (x, t), **options))  # what a step loads
+asked = []
+def check_room(size, what, remedy):
+    asked.append([size, bytes_of("VmRSS:")])
+
+for module in (sys.modules["xpnn.early_stopping"], xpnn.lbfgs, xpnn.network, xpnn.steps):
+    module.check_room = check_room
+xpnn.fast.compiled.SECONDS_TO_GAIN = 0
+hidden, batch, make, options, fast = json.loads(sys.argv[1])
+options = {"epochs": 2, "batch_size": batch, "optimizer": eval(make), "fast": fast, **eval(options)}
+patience, shape, resumes = options.pop("patience", None), options.pop("net", {}), options.pop("resumes", False)
+x, t = np.random.default_rng(0).integers(0, 256, (64, 100), dtype=np.uint8), np.arange(64) % 10
+
+def learn(hidden, resume=None):
+    global made
+    net = xpnn.MLP([100, hidden, 10], **{"hidden": "relu", **shape})
+    made = bytes_of("VmHWM:")
+    if options["optimizer"] == "lbfgs":
+        return xpnn.train_lbfgs(net, (x, t), epochs=options["epochs"])[-1]
+    epochs = xpnn.train(net, (x, t), **options, resume=resume)
+    if patience:
+        epochs = xpnn.early_stopping(epochs, net, metric="loss", patience=patience, resume=resume)
+    resume = None
+    for epoch in epochs:
+        xpnn.save_state(net, epochs.state(copied=False), "checkpoint")
+    return epoch
+
+learn(3)  # what it loads
+state = None
+if resumes:
+    learn(hidden)
+    options["epochs"] = 3
+    state = xpnn.load_state("checkpoint").state
 asked.clear()
-before = bytes_of("VmRSS:")
-net = xpnn.MLP([100, hidden, 10], hidden="relu")
-made, before, taken = bytes_of("VmHWM:") - before, bytes_of("VmRSS:"), []
-progress = lambda _: taken.append(bytes_of("VmRSS:") - before - net.parameters.nbytes)  # those of the epoch's beginning
-(epoch,) = xpnn.train(net, (x, t), **options, progress=progress)
-print(json.dumps([asked, [made, max(taken)], epoch.step]))
+open("/proc/self/clear_refs", "w").write("5")  # the peak is what there is now
+epoch = learn(hidden, globals().pop("state"))
+print(json.dumps([asked, made, bytes_of("VmHWM:"), epoch.step]))
 """
+NEEDED = 0.93  # at least, of what a run comes to: NumPy's temporary arrays are not counted
+PAGES = 2 << 20  # bytes by which the system miscounts
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system doesn't say how much a process has")
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="this system doesn't say what a process holds")
 @pytest.mark.parametrize(
-    ("make", "batch", "fast"),
+    ("make", "options", "batch", "is_fast"),
     [
-        *((make, 32, False) for make in ("sgd()", "adam()", "nadam()", "rmsprop()", "lion()")),
-        *((make, 32, True) for make in ("sgd()", "sgd(0.01, 0.9)", "adam()")),
-        *((make, 1, True) for make in ("sgd()", "sgd(0.01, 0.9)")),
+        *((make, "{}", 32, False) for make in ("sgd()", "sgd(0.01, 0.9)", "adam()", "nadam()", "rmsprop()", "lion()")),
+        *((make, "{}", 32, True) for make in ("sgd()", "sgd(0.01, 0.9)", "adam()")),
+        *((make, "{}", 1, True) for make in ("sgd()", "sgd(0.01, 0.9)")),
+        ("adam()", "{'average_decay': 0.9}", 32, False),
+        ("adam()", "{'patience': 2}", 32, False),
+        ("adam()", "{'regularization': Regularization(l2=0.1, dropout=0.3)}", 32, False),
+        ("adam()", "{'net': {'hidden': 'gelu', 'dtype': 'float64'}}", 32, False),
+        ("adam()", "{'resumes': True}", 32, False),
+        ("'lbfgs'", "{'epochs': 2}", 64, False),
+        ("'lbfgs'", "{'epochs': 30}", 64, False),
     ],
 )
-def test_what_is_asked_for_is_really_written(make: str, batch: int, fast: bool) -> None:
-    """Within a megabyte, for the system counts pages by some hundreds: so nothing that fits is ever refused."""
-    command = [sys.executable, "-c", WRITTEN, json.dumps([100_000 if batch > 1 else 20_000, batch, make, fast])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-    asked, written, step = json.loads(done.stdout)
-    assert len(asked) == 2
-    for size, most in zip(asked, written, strict=True):
-        assert size <= most + (1 << 20), step
+def test_what_is_asked_for_is_what_a_kept_run_comes_to(
+    tmp_path: Path, make: str, options: str, batch: int, is_fast: bool
+) -> None:
+    """So nothing that fits is refused, and little that doesn't fit begins. The run saves a checkpoint an epoch."""
+    hidden = 20_000 if batch == 1 or "lbfgs" in make else 100_000
+    arguments = json.dumps([hidden, batch, make, options, is_fast])
+    command = [sys.executable, "-c", HELD, arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert not done.returncode, done.stderr
+    asked, made, peak, step = json.loads(done.stdout)
+    assert len(asked) == 2 + ("patience" in options) + ("lbfgs" in make)
+    for (size, held), most in zip(asked, [made, *[peak] * (len(asked) - 1)], strict=True):
+        spare = size // 5 if "resumes" in options else 0  # the checkpoint is let go of before the buffers are written
+        assert size <= most - held + PAGES + spare, step
+    best = max(size / (peak - held) for size, held in asked[1:])
+    has_own = "lbfgs" in make or "patience" in options  # buffers of SciPy; early stopping doesn't know the step's
+    least = 0.65 if is_fast else 0.8 if has_own else NEEDED  # loops have buffers that are not counted
+    assert best >= least, (step, asked, peak)

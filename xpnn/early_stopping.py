@@ -11,6 +11,7 @@ import numpy as np
 from xpnn.backend import Array, to_host
 from xpnn.epochs import Epoch, Resumable, put_back
 from xpnn.history import Record, record_of
+from xpnn.memory import check_room
 from xpnn.network import MLP
 from xpnn.state import StoppingState, TrainingState
 
@@ -66,28 +67,34 @@ class EarlyStopping(Iterator[Epoch]):
         self.epochs, self.net, self.metric, self.patience = epochs, net, metric, patience
         self.minimum_change, self.restore_best = minimum_change, restore_best
         self.best, self.waited = math.inf, 0
+        if net.device.kind == "cpu":
+            problem = "early stopping keeps the best parameters; they and what an epoch began with take"
+            check_room(
+                2 * net.parameters.nbytes, problem, "leave out --patience, or choose smaller hidden sizes (--hidden)"
+            )
         self.kept: Array | None = None  # the parameters after the best epoch
         if resume is not None and resume.stopping is not None:
             self.best, self.waited, kept = resume.stopping
             with net.device.active():
-                self.kept = net.xp.asarray(kept)
+                self.kept = net.xp.asarray(kept).copy()
         self._records = self._run()
 
     def __next__(self) -> Epoch:
         return next(self._records)
 
-    def state(self) -> TrainingState:
+    def state(self, *, copied: bool = True) -> TrainingState:
         """The run's state with early stopping's; see `xpnn.epochs.Training`.
 
         Raises TypeError where the epochs are those of no run that has a state.
         """
         if not isinstance(self.epochs, Resumable):
             raise TypeError("these epochs have no state: early stopping watches no run of xpnn.train")
-        state = self.epochs.state()
+        state = self.epochs.state(copied=copied)
         if self.kept is None:
             return state
         with self.net.device.active():
-            stopping = StoppingState(self.best, self.waited, np.array(to_host(self.kept)))
+            kept = np.array(to_host(self.kept), copy=copied or None)
+            stopping = StoppingState(self.best, self.waited, kept)
         return dataclasses.replace(state, stopping=stopping)
 
     def _run(self) -> Iterator[Epoch]:
@@ -108,7 +115,10 @@ class EarlyStopping(Iterator[Epoch]):
         if value < self.best - self.minimum_change or self.kept is None:
             self.best, self.waited = value, 0
             with self.net.device.active():
-                self.kept = self.net.parameters.copy()
+                if self.kept is None:
+                    self.kept = self.net.parameters.copy()
+                else:
+                    self.kept[...] = self.net.parameters
         else:
             self.waited += 1
 

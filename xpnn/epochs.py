@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Resumable(Protocol):
 
     def __next__(self) -> Epoch: ...
 
-    def state(self) -> TrainingState:
+    def state(self, *, copied: bool = True) -> TrainingState:
         """See `Training`."""
 
 
@@ -116,8 +116,10 @@ class Training(Iterator[Epoch]):
     def __repr__(self) -> str:
         return f"<{self.epoch} of {self.plan.epochs} epochs learnt; a loop over this learns the others>"
 
-    def state(self) -> TrainingState:
+    def state(self, *, copied: bool = True) -> TrainingState:
         """The run's state, on the host: between epochs, or from `progress`. Waits for the device.
+
+        copied: False: its vectors may be the run's own, and hold until it goes on; which saves memory.
 
         Raises RuntimeError where there is none: an epoch was broken off.
         """
@@ -126,16 +128,20 @@ class Training(Iterator[Epoch]):
         if self.resume is not None:
             return self.resume
         net, plateau = self.net, self.plan.plateau
+
+        def on_host(vector: Array) -> NDArray[Any]:
+            return np.array(to_host(vector), copy=copied or None)
+
         with net.device.active():
             vectors = {
-                name: np.array(to_host(vector))
+                name: on_host(vector)
                 for name, vector in self.step.vectors().items()
                 if self.rows or vector is not net.parameters
             }
             return TrainingState(
                 self.epoch,
                 self.updates,
-                np.array(to_host(self.before if self.rows else net.parameters)),
+                on_host(self.before if self.rows else net.parameters),
                 vectors,
                 self.rows,
                 self.step.sums() if self.rows else NO_SUMS,
@@ -182,8 +188,10 @@ class Training(Iterator[Epoch]):
         """Give the net its parameters back where an error or Ctrl-C ends the epoch: half of one is worth nothing."""
         net = self.net
         with net.device.active():
-            if not self.rows:
+            if self.before is None:
                 self.before = net.parameters.copy()
+            elif not self.rows:
+                self.before[...] = net.parameters
         self.is_whole = False
         try:
             yield

@@ -19,6 +19,7 @@ from xpnn.epochs import Epoch
 from xpnn.errors import DivergenceError, XpnnError
 from xpnn.evaluation import measure, placed
 from xpnn.losses import check_smoothing
+from xpnn.memory import check_room
 from xpnn.network import MLP
 from xpnn.optimizers import Optimizer, State
 from xpnn.regularization import NONE, Regularization
@@ -27,6 +28,8 @@ from xpnn.schedules import constant
 from xpnn.steps import Buffers, ReferenceStep
 from xpnn.stored import StoredRows
 from xpnn.training import placed_weights
+
+PAIRS = 10  # of steps and changes of the gradient, that SciPy keeps
 
 
 def train_lbfgs(
@@ -68,7 +71,9 @@ def train_lbfgs(
     if isinstance(samples.inputs, StoredRows):
         raise ValueError("L-BFGS needs all rows in memory, and these stay in their file: take another optimizer")
     watched = None if validation is None else placed(net, validation, "validate on")
-    minimize = _scipy_minimize()
+    minimize, size = _scipy_minimize(), net.parameters.size
+    room = 8 * size * (16 + 2 * min(epochs, PAIRS))  # in float64: SciPy's own vectors, and what is handed to and fro
+    check_room(room, f"L-BFGS on {size:,} parameters takes", "take another optimizer, or choose smaller hidden sizes")
     objective = _Objective(net, samples, regularization, label_smoothing, class_weight)
     records: list[Epoch] = []
     started = time.perf_counter()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOST_PARAMETERS = 1 << 48  # a petabyte
 QUERY_ROWS = 1024  # rows a chunk: larger ones leave the CPU's cache, smaller ones pay more for each call
 CUDA_QUERY_ROWS = 8192  # a GPU wants many at once
-MOST_VALUES = 1 << 28  # of a layer in a chunk on the CPU: a gigabyte, which only a quarter million units reach
+MOST_VALUES = 1 << 24  # of a layer in a chunk on the CPU: 64 MB, which only layers of more than 16,384 units reach
 
 
 class ChunkBuffers(NamedTuple):

@@ -48,13 +48,18 @@ def write_tensors(
         start = place[1]
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the tensors are aligned
-    parts = [t.astype(t.dtype.newbyteorder("<"), copy=False).tobytes() for t in tensors.values()]
+    parts = [_bytes_of(tensor) for tensor in tensors.values()]
     if checked:
         text = text.replace(_BLANK.encode(), _checksum(text, *parts).encode(), 1)
-    write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, *parts]))
+    write_atomically(path, len(text).to_bytes(8, "little"), text, *parts)
 
 
-def _checksum(*parts: bytes) -> str:
+def _bytes_of(tensor: NDArray[Any]) -> memoryview:
+    """As the file has them; the tensor's own memory, where it lies there in this order, for it may be large."""
+    return np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+
+
+def _checksum(*parts: bytes | memoryview) -> str:
     found = hashlib.sha256()
     for part in parts:
         found.update(part)

@@ -96,8 +96,11 @@ class SparseTraining(Iterator[Epoch]):
         self.last = run.state()
         return record
 
-    def state(self) -> TrainingState:
-        """See `xpnn.epochs.Training`. Raises RuntimeError before the first epoch of a run that began anew."""
+    def state(self, *, copied: bool = True) -> TrainingState:
+        """See `xpnn.epochs.Training`; it is a copy in any case.
+
+        Raises RuntimeError before the first epoch of a run that began anew.
+        """
         if self.last is None:
             raise RuntimeError("the run has not begun: it has a state after its first epoch")
         return replace(self.last, epoch=self.epoch)

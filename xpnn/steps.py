@@ -170,7 +170,11 @@ class ReferenceStep:
             self.backward_activations[-1] = None  # the loss gives dL/dz
         if net.device.kind == "cpu":
             remedy = "choose smaller hidden sizes (--hidden), a smaller batch, the optimizer sgd, or float32"
-            check_room(self._room(), f"training {net.parameters.size:,} parameters takes at least", remedy)
+            check_room(
+                self._room(regularization, average_decay),
+                f"training {net.parameters.size:,} parameters takes at least",
+                remedy,
+            )
         self.gradient = xp.zeros_like(net.parameters)
         self.gradient_layers: Sequence[Layer | None] = layers_of(self.gradient, net.sizes, net.bias)
         self.state = optimizer.init(net.parameters)
@@ -188,14 +192,32 @@ class ReferenceStep:
         self.table = self.row = xp.zeros((1, 0), dtype=net.dtype)
         self.coefficients: Sequence[Array] = ()
 
-    def _room(self) -> int:
-        """Bytes that the updates surely write beside the net: gradient, moments, and the layers' outputs and errors.
+    def _room(self, regularization: Regularization, average_decay: float) -> int:
+        """Bytes that a run of this step comes to hold at once beside the net (`tests/test_memory.py` measures them).
 
-        A step that goes without some of them says so.
+        They are vectors (P,) and buffers of a batch. Left out is what is small beside a large net: what augmentation
+        and noise need, and the chunks of an evaluation.
         """
-        vectors = 1 + len(self.optimizer.init(self.net.parameters[:1]))
-        values = vectors * self.net.parameters.size + 2 * self.rows * sum(self.net.sizes[1:])
-        return int(values * self.net.parameters.itemsize)
+        s, p = regularization, self.net.parameters
+        vectors = 2 + len(self.optimizer.init(p[:1]))  # the gradient, and the parameters as the epoch began
+        vectors += 2 * bool(average_decay) + bool(s.l1 or s.l2 or s.max_norm or s.clip_norm)
+        # Whether each parameter is finite is a byte.
+        return int((vectors * p.size + self.rows * self._values_a_row(s)) * p.itemsize + p.size)
+
+    def _values_a_row(self, regularization: Regularization) -> int:
+        """Of the buffers of a batch; a step that goes without them says so."""
+        n_in, *hidden, n_out = self.net.sizes
+        saved = [
+            (1 + f.scratch) * n for f, n in zip(self.activations, self.net.sizes[1:], strict=True) if f.keeps_slope
+        ]
+        is_book, drops = self.error_rule != "gradient", regularization.dropout > 0  # a mask has words beside its values
+        return (
+            n_in
+            + (2 + is_book) * sum(self.net.sizes[1:])
+            + sum(saved)
+            + (1 + SCRATCH) * n_out
+            + 2 * drops * sum(hidden)
+        )
 
     def _make_buffers(self, units: Sequence[int]) -> Buffers:
         """For `self.rows` rows; units: of each layer."""

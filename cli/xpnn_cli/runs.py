@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -206,10 +206,11 @@ def _given() -> dict[str, click.Parameter]:
     }
 
 
-class Start(NamedTuple):
+@dataclass
+class Start:
     """Where a run goes on.
 
-    found:    its newest checkpoint; None: it begins again.
+    found:    its newest checkpoint, until the run has taken it; None: it begins again.
     settings: of the run from now on, by their names in its file.
     changes:  those that are others than it had so far: (before, now).
     """
@@ -294,7 +295,7 @@ class Keeper:
 
     every:    when checkpoints are due; None: as is usual.
     history:  the records of its epochs, which others add to.
-    state:    where it goes on; None: at its beginning.
+    state:    where it goes on, until the run has taken it; None: at its beginning.
     """
 
     def __init__(
@@ -307,6 +308,7 @@ class Keeper:
         self.recipe = settings
         self.settings: dict[str, Any] = {}  # as the file has them
         self.history: list[Record] = []
+        self.went_on_after = 0  # so many epochs
         self.state: TrainingState | None = None
         self.epochs: Resumable | None = None
         self.request = StopRequest()
@@ -329,6 +331,7 @@ class Keeper:
             _say(f"no checkpoint yet in {self.folder.path}: the run begins again")
         else:
             self.state, self.history = start.found.state, start.found.history
+            self.went_on_after, start.found = self.state.epoch, None  # it is as large as the run
             _say(f"going on after {_place(self.state)}")
         if start.changes:
             self._change(start)
@@ -346,6 +349,11 @@ class Keeper:
         made = f"after {_place(self.state)}, {said}" if self.state is not None and is_another else None
         change_config(self.folder.config, click.get_current_context(), now, made)
 
+    def taken_state(self) -> TrainingState | None:
+        """Where the run goes on, which is then the run's alone: it is as large as the run."""
+        state, self.state = self.state, None
+        return state
+
     def follow(self, epochs: Iterator[xpnn.Epoch]) -> None:
         """Watch a run whose records these are; L-BFGS's has no state, and is at its end by then."""
         self.epochs = epochs if isinstance(epochs, Resumable) else None
@@ -361,7 +369,7 @@ class Keeper:
         """Write down the history's last record, and save if it is due. Raises Exit likewise."""
         record = self.history[-1]
         self.folder.add(record)
-        if len(self.history) > 1 and self.state is not None and len(self.history) == self.state.epoch + 1:
+        if len(self.history) > 1 and len(self.history) == self.went_on_after + 1:
             before = self.history[-2]["step"]
             if before != record["step"]:
                 _say(f"note: the train step is {record['step']} now, it was {before}: last bits may differ")
@@ -405,7 +413,7 @@ class Keeper:
     def _save(self) -> TrainingState | None:
         if self.epochs is None:
             return None
-        state = self.epochs.state()
+        state = self.epochs.state(copied=False)  # it is written at once
         metric = self.metric if self.metric in (self.history or [{}])[-1] else "loss"
         self.folder.save(
             self.net, state, self.history, metric=metric, settings=self.settings, target_scaling=self.scaling

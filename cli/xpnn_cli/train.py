@@ -208,9 +208,11 @@ def _learn(work: _Work, dataset: xpnn.Dataset, validation: xpnn.Samples | None, 
     watch = TrainingProgress(settings.epochs, len(dataset.train), rows)
     options: dict[str, Any] = {"progress": watch.step_callback, "say": watch.say}
     if keeper is not None:
-        options |= {"progress": in_turn(watch.step_callback, keeper.after_step), "resume": keeper.state}
+        options["progress"] = in_turn(watch.step_callback, keeper.after_step)
     samples, watched = scaled(dataset.train, work.scaling), scaled(validation, work.scaling)
-    epochs = settings.train(work.net, samples, seed=seed, validation=watched, **options)
+    resume = None if keeper is None else keeper.taken_state()
+    epochs = settings.train(work.net, samples, seed=seed, validation=watched, resume=resume, **options)
+    del resume
     records = [] if keeper is None else keeper.history
     if keeper is not None:
         keeper.follow(epochs)
