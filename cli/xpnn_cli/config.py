@@ -58,8 +58,9 @@ def read_config(ctx: click.Context, parameter: click.Parameter, path: Path | Non
     ctx.meta[_META], ctx.meta[_VALUES] = made if isinstance(made, dict) else {}, values
     changed = made_of(ctx).get(CHANGED)
     if parameter.name == "config" and changed:
-        said = in_one_line(f"{changed!s:.300}")
-        click.echo(f"note: the run of {path} was changed on its way, and is not repeated bit for bit: {said}", err=True)
+        said = "; ".join(map(str, changed)) if isinstance(changed, list) else str(changed)
+        note = f"note: the run of {path} was changed on its way, and is not repeated bit for bit: {said:.300}"
+        click.echo(in_one_line(note), err=True)
     options = options_of(ctx.command)
     ctx.default_map = {}
     for key, value in values.items():

@@ -151,7 +151,7 @@ def _settings_of_run(ctx: click.Context, parameter: click.Parameter, path: Path 
 
 @contextmanager
 def opened(
-    run: Path | None, resume: Path | None, every: Every | None, out: Path | None, as_json: bool
+    run: Path | None, resume: Path | None, out: Path | None, as_json: bool
 ) -> Iterator[tuple[RunFolder | None, Start | None]]:
     """The run's folder, kept from other processes, and where the run goes on; None where there is none to be.
 
@@ -176,7 +176,7 @@ def opened(
                     " folder"
                 )
             yield folder, None
-    elif every is not None:
+    elif "checkpoint_every" in _given():  # one in a file of settings is for runs that are kept
         raise click.UsageError("--checkpoint-every is for --run; give that too.")
     else:
         yield None, None
@@ -239,7 +239,9 @@ def _start_in(folder: RunFolder) -> Start:
         if name not in LONGER or None in (old, new)  # early stopping has rows set aside, which others have learnt
     ]
     if mixed:
-        raise xpnn.XpnnError(f"{folder.config}: {'; '.join(mixed):.2000}; put it back, or {_begin_anew(folder)}")
+        rest = f"; and {len(mixed) - 3} more" if mixed[3:] else ""
+        problem = f"{'; '.join(mixed[:3])}{rest}"
+        raise xpnn.XpnnError(f"{folder.config}: {problem}; put it back, or {_begin_anew(folder)}")
     if found is not None and changes:
         _check_length(folder, found.state, now)
     for data in (ctx.params[name] for name in ("data", "test_data", "validation_data")):

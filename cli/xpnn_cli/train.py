@@ -143,13 +143,13 @@ def train(
       xpnn train --resume runs/first            after Ctrl-C, or a power cut
       xpnn train --config runs/first/config.toml --run runs/again
     """
-    opening = opened(run, resume, checkpoint_every, out, as_json)
+    opening = opened(run, resume, out, as_json)
     folder, start = click.get_current_context().with_resource(opening)
     settings = chosen_recipe(recipe, changes, asked["targets"])
     if folder is not None:
         out = place_for_the_model(folder, out)
-    elif out is None:
-        out = Path(MODEL_NAME)
+    out = out or Path(MODEL_NAME)
+    if folder is None or out != folder.model:
         check_writable(out)
     check_not_read("--out", out, data=data, test_data=test_data, validation_data=validation_data, configuration=config)
     place = chosen_device(device)

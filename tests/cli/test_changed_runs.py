@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import tomllib
@@ -71,6 +72,15 @@ def test_a_file_that_was_edited_is_not_mixed_into_a_run(run: Run, old: str, new:
     Path("a/config.toml").write_text(before)
     run("train", "--resume", "a")
     assert kept("a") == kept("whole")
+
+
+def test_a_file_that_was_emptied_is_told_of_in_one_line(run: Run) -> None:
+    with signalled(50, signal.SIGTERM):
+        run("train", "--run", "a", "--epochs", "3", exit_code=143)
+    Path("a/config.toml").write_text("")
+    error = one_line(run("train", "--resume", "a", exit_code=1))
+    assert "activation is not there, and the run began with 'relu'; average is not there, " in error
+    assert re.search(r"; and \d\d more; put it back, or begin another run", error)
 
 
 def test_what_changes_nothing_that_is_learnt_may_be_edited(run: Run) -> None:
@@ -141,7 +151,7 @@ def test_where_the_rates_hang_on_the_epochs_it_is_said_and_kept(run: Run) -> Non
     assert kept("b") == kept("a")
     made = tomllib.loads(Path("b/config.toml").read_text())["made"]
     assert made["changed"] == ["after epoch 3, epochs is 6, it was 3"]
-    note = "note: the run of a/config.toml was changed on its way, and is not repeated bit for bit: ['after epoch 3, "
+    note = "was changed on its way, and is not repeated bit for bit: after epoch 3, epochs is 6, it was 3"
     assert note in one_line(run("train", "--config", "a/config.toml", "--epochs", "1"))
 
 

@@ -50,6 +50,12 @@ def test_a_runs_own_file_repeats_it(run: Run, options: list[str]) -> None:
     assert records[0] == records[1]
 
 
+def test_a_run_with_checkpoints_is_repeated_without_them(run: Run) -> None:
+    run("train", "--run", "a", "--checkpoint-every", "1", *SHORT)
+    run("train", "--config", "a/config.toml", "--out", "again")
+    assert Path("again").read_bytes() == Path("a/model.safetensors").read_bytes()
+
+
 def test_the_device_that_auto_was_is_written_down(run: Run) -> None:
     run("train", "--run", "a", *SHORT)
     assert settings_in("a/config.toml")["device"] == xpnn.Device.named("auto").kind

@@ -237,6 +237,19 @@ def test_another_place_for_the_model_is_remembered(run: Run, monkeypatch: pytest
     assert not Path("model.safetensors").exists()
 
 
+def test_a_place_for_the_model_that_is_gone_is_told_of_before_the_work(run: Run) -> None:
+    Path("models").mkdir()
+    with signalled(50, signal.SIGINT):
+        run("train", "--run", "a", "--epochs", "2", "--out", "models/mine", exit_code=130)
+    Path("models").rename("moved")
+    result = run("train", "--resume", "a", exit_code=1)
+    assert "models/mine: can't be written (No such file or directory); choose another place" in one_line(result)
+    assert "epoch 2" not in result.stderr
+    Path("moved").rename("models")
+    run("train", "--resume", "a")
+    assert Path("models/mine").exists()
+
+
 def test_lbfgs_begins_again(run: Run) -> None:
     pytest.importorskip("scipy")
     run("train", "--run", "whole", "--optimizer", "lbfgs", "--epochs", "3")
