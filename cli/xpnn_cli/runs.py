@@ -394,16 +394,17 @@ class Keeper:
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Within it errors say how to go on."""
-        how = f"`xpnn train --resume {typed(self.folder.path)}` goes on"
+        goes = "begins again" if self.recipe.optimizer == LBFGS else "goes on from the last checkpoint"
+        how = f"`xpnn train --resume {typed(self.folder.path)}` {goes}"
         try:
             yield
         except KeyboardInterrupt:
-            _say(f"\nstopped at once; {how} from the last checkpoint")
+            _say(f"\nstopped at once; {how}")
             raise
         except xpnn.DivergenceError:  # it would do so again
             raise
         except xpnn.XpnnError as error:
-            raise type(error)(f"{error}; {how} from the last checkpoint") from error
+            raise type(error)(f"{error}; {how}") from error
 
     def _stop(self) -> NoReturn:
         state = self._save()

@@ -32,7 +32,7 @@ from xpnn_cli.progress import TrainingProgress, in_turn, reading_bar, say_of_row
 from xpnn_cli.report import report, summary
 from xpnn_cli.runs import Every, Keeper, opened, place_for_the_model, run_options
 from xpnn_cli.same_data import checked_data
-from xpnn_cli.settings import POSITIVE, recipe_options, usage_errors
+from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (
     check_reach,
     check_targets,
@@ -211,7 +211,8 @@ def _learn(work: _Work, dataset: xpnn.Dataset, validation: xpnn.Samples | None, 
         options["progress"] = in_turn(watch.step_callback, keeper.after_step)
     samples, watched = scaled(dataset.train, work.scaling), scaled(validation, work.scaling)
     resume = None if keeper is None else keeper.taken_state()
-    epochs = settings.train(work.net, samples, seed=seed, validation=watched, resume=resume, **options)
+    with keeper.explained() if keeper is not None and settings.optimizer == LBFGS else nullcontext():
+        epochs = settings.train(work.net, samples, seed=seed, validation=watched, resume=resume, **options)
     del resume
     records = [] if keeper is None else keeper.history
     if keeper is not None:

@@ -260,6 +260,19 @@ def test_lbfgs_begins_again(run: Run) -> None:
     assert kept("a") == kept("whole")
 
 
+def test_lbfgs_that_is_stopped_says_that_it_begins_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xpnn.lbfgs._Objective.__call__", stopped)
+        result = run("train", "--run", "a", "--optimizer", "lbfgs", "--epochs", "3", exit_code=130)
+    assert "stopped at once; `xpnn train --resume a` begins again" in result.stderr
+    assert "the run begins again" in run("train", "--resume", "a").stderr
+
+
 @pytest.mark.parametrize("output", ["identity", "exp"])
 def test_a_checkpoint_is_a_model_in_the_targets_own_units(run: Run, output: str) -> None:
     generator = np.random.default_rng(0)
