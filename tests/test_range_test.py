@@ -12,6 +12,7 @@ from xpnn import (
     MLP,
     Augmentation,
     DivergenceError,
+    RangeTest,
     Samples,
     evaluate,
     find_learning_rate,
@@ -138,3 +139,8 @@ def test_a_loss_that_rises_again_but_not_above_its_start_ends_no_sweep() -> None
     found = find_learning_rate(digits_net("cpu"), DIGITS.train.take(slice(2)), most=1e-1, steps=400)
     assert found.smoothed.min() < 0.05
     assert not found.diverged
+
+
+def test_a_sweep_shows_its_suggestion_instead_of_all_its_numbers() -> None:
+    found = RangeTest(np.geomspace(1e-3, 1, 4), np.ones(4), np.ones(4), suggestion=0.0123, diverged=True)
+    assert repr(found) == "RangeTest(suggestion=0.012, diverged=True, steps=4)"

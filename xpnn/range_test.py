@@ -50,6 +50,9 @@ class RangeTest:
     suggestion: float
     diverged: bool
 
+    def __repr__(self) -> str:
+        return f"RangeTest(suggestion={self.suggestion:.2g}, diverged={self.diverged}, steps={len(self.rates)})"
+
     @property
     def fall(self) -> float:
         """The share of the first loss that the sweep took away; where it is small, the suggestion means little."""
