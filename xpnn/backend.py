@@ -24,6 +24,7 @@ Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
 ArrayModule: TypeAlias = Any  # the module numpy, or the module cupy
 
 INSTALL_CUPY = "pip install 'xpnn[cuda12x]' (CUDA 12) or 'xpnn[cuda13x]' (CUDA 13)"
+NO_CUPY = f"CuPy is not installed; {INSTALL_CUPY}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def why_no_cuda(index: int = 0) -> str:
     except ModuleNotFoundError as error:
         if error.name != "cupy":
             return f"CuPy is installed but incomplete ({error}); reinstall it: {INSTALL_CUPY}"
-        return f"CuPy is not installed; {INSTALL_CUPY}"
+        return NO_CUPY
     except Exception as error:  # a broken CuPy raises whatever its loader meets
         return f"CuPy is installed but can't be imported ({first_line(error)}); reinstall it: {INSTALL_CUPY}"
     try:

@@ -7,13 +7,14 @@ import math
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from xpnn.backend import Device, why_no_cuda
+from xpnn.backend import NO_CUPY, Device, why_no_cuda
 from xpnn.data.catalogue import NAMES
 from xpnn.errors import ModelFileError
 from xpnn.files import check_writable
@@ -110,11 +111,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 
 def chosen_device(name: str) -> Device:
-    """The device called `name`; for "auto", stderr says which it is and why."""
+    """The device called `name`; for "auto", stderr says which it is, and why not CUDA where that could be expected."""
     device = Device.named(name)
     if name == "auto":
-        reason = f"; CUDA can't be used: {why_no_cuda()}" if device.kind == "cpu" else ""
-        click.echo(f"device: {device}{reason}", err=True)
+        problem = why_no_cuda() if device.kind == "cpu" else ""
+        if problem == NO_CUPY and shutil.which("nvidia-smi") is None:  # no driver either: there is no card to speak of
+            problem = ""
+        click.echo(f"device: {device}" + (problem and f"; CUDA can't be used: {problem}"), err=True)
     return device
 
 

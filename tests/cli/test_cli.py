@@ -316,8 +316,12 @@ def test_device_errors_name_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch
 
 def test_auto_says_what_it_chose(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
+    driver: str | None = "/usr/bin/nvidia-smi"
+    monkeypatch.setattr("shutil.which", lambda name: driver if name == "nvidia-smi" else None)
     result = run("train", "--epochs", "1", "--json")
     assert "device: cpu; CUDA can't be used: CuPy is not installed" in result.stderr
+    driver = None  # without a driver nobody needs CuPy
+    assert "device: cpu\n" in run("train", "--epochs", "1", "--json").stderr
 
 
 @pytest.mark.usefixtures("fake_cupy")
