@@ -116,7 +116,7 @@ def test_r2_of_targets_that_are_all_the_same_is_0_or_1(value: float) -> None:
 
 
 def test_an_evaluation_shows_the_scores_that_it_has() -> None:
-    net = MLP([2, 1], output="identity", initializer="lecun-normal")
+    net = MLP([2, 1], output="identity")
     net.parameters[:] = 0
     found = evaluate(net, (np.ones((2, 2)), np.array([1.0, -1.0])))
     assert repr(found) == ("Evaluation(n=2, loss=0.5, mean_absolute_error=1, root_mean_squared_error=1, r2=0)")

@@ -224,6 +224,6 @@ def test_lists_become_arrays() -> None:
 
 
 def test_a_data_set_shows_shapes_and_types_instead_of_numbers() -> None:
-    samples = Samples(np.zeros((3, 2), dtype="uint8"), [0, 1, 1], weights=np.ones(3))
+    samples = Samples(np.zeros((3, 2), dtype="uint8"), np.array([0, 1, 1]), np.ones(3))
     assert repr(samples) == "Samples(inputs: uint8 (3, 2), targets: int64 (3,), weights: float64 (3,))"
     assert repr(Samples(np.zeros((3, 2)))) == "Samples(inputs: float64 (3, 2))"
