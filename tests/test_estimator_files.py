@@ -16,7 +16,8 @@ from sklearn.exceptions import NotFittedError
 import xpnn
 from xpnn import ModelFileError
 from xpnn.checkpoint import save
-from xpnn.estimator import SAVED, MLPClassifier, MLPRegressor
+from xpnn.estimator import MLPClassifier, MLPRegressor
+from xpnn.estimator.files import SAVED
 from xpnn.safetensors import read_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
