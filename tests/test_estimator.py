@@ -537,9 +537,10 @@ def test_rows_of_another_dtype_are_learnt_in_the_nets_own() -> None:
 def test_a_device_that_has_changed_is_followed(device: str) -> None:
     _, x, y = SETS["classes"]
     model = MLPClassifier(**QUICK, warm_start=True).fit(x, y)
-    here = MLPClassifier(**QUICK, warm_start=True).fit(x, y).partial_fit(x, y).fit(x, y)
-    model.set_params(device=device).partial_fit(x, y)
-    assert model.net_.device.kind == device
+    here = MLPClassifier(**QUICK, warm_start=True).fit(x, y).partial_fit(x, y).partial_fit(x, y).fit(x, y)
+    for asked, found in (("auto", "cpu"), (device, device)):  # auto was asked when the net was made
+        model.set_params(device=asked).partial_fit(x, y)
+        assert model.net_.device.kind == found
     model.set_params(device="cpu").fit(x, y)
     assert model.net_.device.kind == "cpu"
     np.testing.assert_allclose(answers(model, x), answers(here, x), rtol=1e-9)

@@ -90,7 +90,8 @@ class Learner:
 
     def _go_on(self, rows: Rows) -> None:
         """The same weights under the parameters as they are now."""
-        net, device = self.net_, Device.named(self.device)
+        net = self.net_
+        device = net.device if self.device == "auto" else Device.named(self.device)
         settings = net.settings() | self._net_settings(rows)
         if device != net.device or settings != net.settings():
             self.net_ = MLP(**settings, device=device)

@@ -40,7 +40,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
                          better by tol for more than n_iter_no_change epochs in a row; lbfgs when no part of the
                          gradient is larger than tol.
     verbose:             print each epoch.
-    warm_start:          `fit` goes on with the weights that there are.
+    warm_start:          `fit` goes on with the weights that there are, under the parameters as they are now.
     momentum, nesterovs_momentum: of sgd.
     beta_1, beta_2, epsilon: of adam.
     early_stopping:      hold out the share validation_fraction of the rows, end the run by their score, and take the
@@ -55,7 +55,8 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit
                          `xpnn.schedules`), instead of learning_rate.
     callback:            called with the `xpnn.Epoch` after each epoch of sgd and adam (see `xpnn.callbacks`).
     dropout:             the share of each hidden layer's units that are left out of an update.
-    device:              cpu, cuda, cuda:N or auto. Data and answers are NumPy's whatever it is.
+    device:              cpu, cuda, cuda:N, or auto, a GPU if one can be used when the net is made. Data and answers are
+                         NumPy's whatever it is.
     dtype:               float32, float64, or auto: that of the rows, which are float64 unless they are float32.
 
     Attributes: classes_, coefs_, intercepts_, loss_, best_loss_, loss_curve_ (a loss an epoch, or iteration),
