@@ -19,7 +19,7 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
-# Of whole runs of the tests: a file's stay in one process, for they share what a fixture has learnt.
+# Of the runs of many tests: a file's stay in one process, for they share what a fixture has learnt.
 WORKERS = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 PEERS = ("pytorch", "jax", "scikit-learn", "onnxruntime")  # of the benchmarks, each with a dependency group
 
@@ -122,9 +122,8 @@ def cupy_names(session: nox.Session) -> None:
 def jit(session: nox.Session) -> None:
     """Compare the loops that Numba compiles with NumPy's."""
     install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"], group="tools")
-    run_pytest(
-        session, "cpu,fake", "fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps"
-    )
+    tests = ["fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps"]
+    run_pytest(session, "cpu,fake", *tests, *WORKERS)
 
 
 @nox.session(default=False)
