@@ -88,13 +88,12 @@ class Learner:
         self.loss_curve_: list[float] = []
         self._begin_rule(watches=False)
 
-    def _go_on(self, rows: Rows) -> None:
-        """The same weights under the parameters as they are now."""
-        net = self.net_
+    def _go_on(self, settings: dict[str, Any]) -> None:
+        """The same weights in a net of the settings that the parameters make now."""
+        net, before = self.net_, self.net_.settings()
         device = net.device if self.device == "auto" else Device.named(self.device)
-        settings = net.settings() | self._net_settings(rows)
-        if device != net.device or settings != net.settings():
-            self.net_ = MLP(**settings, device=device)
+        if device != net.device or before | settings != before:
+            self.net_ = MLP(**before | settings, device=device)
             with device.active():
                 self.net_.parameters[...] = self.net_.xp.asarray(to_host(net.parameters))
         if self._rule_of_rate() == "constant":

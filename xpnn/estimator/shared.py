@@ -85,8 +85,7 @@ class Estimator(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if first:
             self._begin(rows, generator, self._names(y))
         else:
-            self._check_shape(rows)
-            self._go_on(rows)
+            self._go_on(self._settings_that_fit(rows))
         held_out = None
         if self.solver != "lbfgs":
             rows, held_out = self._held_out(rows, generator)
@@ -115,8 +114,7 @@ class Estimator(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             self._begin(rows, generator, self._names(y))
             self._begin_run(generator)
         else:
-            self._check_shape(rows)
-            self._go_on(rows)
+            self._go_on(self._settings_that_fit(rows))
         self._descend(self._weighted(rows), self._validation_rows(), None)
         return self
 
@@ -149,8 +147,8 @@ class Estimator(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         scaling = 1.0, 0.0  # a table's whole numbers are no pixels
         return {"labels": labels, "columns": columns, "label_column": label_column, "scaling": scaling}
 
-    def _check_shape(self, rows: Rows) -> None:
-        """Raise ValueError where the parameters and targets ask for a net that can't have the weights there are."""
+    def _settings_that_fit(self, rows: Rows) -> dict[str, Any]:
+        """`_net_settings`. Raises ValueError where they are those of a net that can't have the weights there are."""
         asked = self._net_settings(rows)
         for name in ("sizes", "output"):
             there = getattr(self.net_, name)
@@ -160,6 +158,7 @@ class Estimator(Learner, BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     f"warm_start and partial_fit go on with are of {there}: set them as they were, or fit with "
                     "warm_start=False for new weights"
                 )
+        return asked
 
     def _weighted(self, rows: Rows) -> Rows:
         """The rows as they count where they are learnt; where they are scored, they count as the user says."""
