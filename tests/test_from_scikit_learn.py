@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "from-scikit-learn.md").read_text(encoding="utf-8")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_blocks_run_in_order() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "docs/from-scikit-learn.md", "exec"), names)  # noqa: S102  # the page is the test
