@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -21,6 +22,9 @@ from xpnn_cli.runs import Every, Keeper
 from xpnn_cli.signals import stop_requests
 
 import xpnn
+from xpnn.runs import RunFolder
+from xpnn.state import TrainingState
+from xpnn.state_file import Checkpoint
 
 Run = Callable[..., Result]
 
@@ -321,6 +325,29 @@ def test_another_step_or_another_numpy_is_said(run: Run, monkeypatch: pytest.Mon
     notes = run("train", "--resume", "a").stderr
     assert f"note: numpy is {np.__version__}, the run began with 1.26.4: last bits may differ" in notes
     assert "note: the train step is another now, it was reference: last bits may differ" in notes
+
+
+def test_a_checkpoint_takes_no_memory_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written from the run's own vectors, and one that was gone on from is let go of."""
+    with signalled(50, signal.SIGINT):
+        run("train", "--run", "a", "--epochs", "3", exit_code=130)
+    shared, alive, after_epoch, save = [], [], Keeper.after_epoch, RunFolder.save
+
+    def counted(self: Keeper) -> None:
+        alive.append(sum(isinstance(one, TrainingState | Checkpoint) for one in gc.get_objects()))
+        after_epoch(self)
+
+    def watched(self: RunFolder, net: xpnn.MLP, state: TrainingState, *arguments: Any, **options: Any) -> Path:
+        shared.append(state.parameters is net.parameters)
+        return save(self, net, state, *arguments, **options)
+
+    monkeypatch.setattr(Keeper, "after_epoch", counted)
+    monkeypatch.setattr(RunFolder, "save", watched)
+    gc.collect()  # of other tests
+    before = sum(isinstance(one, TrainingState | Checkpoint) for one in gc.get_objects())
+    run("train", "--resume", "a")
+    assert alive == [before, before]
+    assert shared == [True]
 
 
 def test_when_checkpoints_are_due() -> None:
