@@ -106,7 +106,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="EPOCHS|TIME",
             type=_EveryType(),
             help="When --run saves a checkpoint: 5 is after every fifth epoch, 10m every ten minutes; also 90s, 2h."
-            "  [default: after each epoch, but not within 15s of the last, and every 5m]",
+            "  [default: after each epoch, but not within 15s of the last, and every 5m; always after the last epoch]",
         ),
         click.option(
             "--resume",
@@ -288,7 +288,7 @@ def _is_finished(folder: RunFolder, out: Path | None, as_json: bool) -> bool:
         print_json(result)
     else:
         click.echo(f"the run in {folder.path} is finished: {result['epochs']} epochs; its model is {result['model']}")
-        click.echo(f"to learn more: xpnn train --resume {typed(folder.path)} --epochs N, N in all", err=True)
+        click.echo(f"to learn more: xpnn train --resume {typed(folder.path)} --epochs N, for N in all", err=True)
     return True
 
 

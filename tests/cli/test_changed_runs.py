@@ -132,7 +132,7 @@ def test_more_epochs_at_a_constant_rate_are_those_of_the_longer_run(run: Run, st
     assert configurations[0] == configurations[1]
     result = run("train", "--resume", "a", "--epochs", "6")
     assert "the run in a is finished: 6 epochs" in result.stdout
-    assert "to learn more: xpnn train --resume a --epochs N, N in all" in result.stderr
+    assert "to learn more: xpnn train --resume a --epochs N, for N in all" in result.stderr
 
 
 def test_where_the_rates_hang_on_the_epochs_it_is_said_and_kept(run: Run) -> None:
