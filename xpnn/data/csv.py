@@ -65,13 +65,14 @@ def read_levels(
 ) -> NDArray[np.uint8] | None:
     """All columns but the one at `place`, which may hold anything, (n, columns - 1) uint8; None for any other file.
 
-    above: how many lines of names there are. The file is read once, as by `read_csv`; where it has quotes around
-    anything else it is left to others.
+    above: how many lines of names there are.
+
+    All of a large file is kept, as by `read_csv`. A file with quotes around anything else is not one of these.
     """
 
     def parse(fingerprint: Fingerprint | None = None) -> NDArray[np.uint8]:
-        lines = (line for _, line in itertools.islice(read_lines(path, fingerprint), above, None))
-        rest = _ascii_only(_without(lines, separator, columns, place))
+        lines = itertools.islice(read_lines(path, fingerprint), above, None)
+        rest = _ascii_only(taken_out(line, separator, columns, place)[1] for _, line in lines)
         most = None if limit is None else min(limit, sys.maxsize)
         return np.loadtxt(rest, dtype=np.uint8, delimiter=separator, comments=None, ndmin=2, max_rows=most)
 
@@ -82,15 +83,6 @@ def read_levels(
             return read_once(path, reader, np.uint8, parse) if limit is None else parse()
         except (ValueError, Warning):  # a DataError too
             return None
-
-
-def _without(lines: Iterator[str], separator: str, columns: int, place: int) -> Iterator[str]:
-    """The lines without their field at `place`; ValueError at one that has other quotes, or not so many fields."""
-    for line in lines:
-        _, rest = taken_out(line, separator, columns, place)
-        if '"' in rest:
-            raise ValueError
-        yield rest
 
 
 def line_of_row(path: Path, row: int) -> int:
