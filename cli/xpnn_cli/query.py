@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xpnn
-from xpnn.data import check_label_is_first, column_names, file_format, read_digits, read_samples
+from xpnn.data import check_label_is_first, column_names, file_format, read_photo, read_samples
 from xpnn.data.catalogue import NAMES
 from xpnn.data.labelled import square
 from xpnn_cli.options import (
@@ -24,6 +25,9 @@ from xpnn_cli.pictures import titled_pictures
 from xpnn_cli.settings import usage_errors
 from xpnn_cli.tables import label_column_option, read_for, refuse_names, remedies_for
 from xpnn_cli.threads import threads_option
+
+UNSURE = 0.6  # of the greatest probability: below it the user is told
+_PHOTOS = "photos, in which digits are looked for, are given one by one: {}/*"
 
 
 @click.command(cls=GroupedCommand, short_help="What does a model take these pictures or rows for?")
@@ -56,13 +60,13 @@ def query(
     with pixels of 0-255, with or without a label before them; IDX, NPY, NPZ, Parquet, Arrow), or a folder or ZIP file
     of pictures that look like those that the net learnt. The rows' own labels are not looked at.
 
-    A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit, or of several in a
-    line that don't touch, dark on light or light on dark, also in uneven light. They are found, cut out, scaled and
-    centred as MNIST's digits were, and read from left to right.
+    A picture (PNG, JPEG, BMP, GIF or WebP of any size) is a photo, scan or drawing of one digit or several, dark on
+    light or light on dark, also in uneven light. They are found, cut out, scaled and centred as MNIST's digits were,
+    and read line by line from left to right. Digits that touch are cut apart where the model is surer of the parts.
 
     With --json it prints a list: for each digit or row an object with input, label and probabilities, and for a digit
-    of a picture box too: its left, top, right and bottom in the picture's pixels. Outputs that are no probabilities
-    are called values, and a model with one output gives no label.
+    of a picture line, from 1, and box too: its left, top, right and bottom in the picture's pixels. Outputs that are no
+    probabilities are called values, and a model with one output gives no label.
 
     A model of a table's columns takes CSV, Parquet and Arrow files that have these columns, found by name, and answers
     with the class, or with the values of its targets by name.
@@ -81,6 +85,9 @@ def query(
             rows, origins = read_rows(net, model, path, labelled, label_column, deskew)
             found = _ask(net, model, rows, origins)
             lines += _report(net, path, found)
+            for answer in found:
+                if "box" in answer and max(answer.get("probabilities", [1])) < UNSURE:
+                    click.echo(f"{answer['input']}: the model is unsure; --show draws what it sees", err=True)
             if show:
                 lines.append(_drawn(path, net, rows, found))
         answers += found
@@ -129,16 +136,35 @@ def _read(
     if form == "picture":
         height, width = shape = _shape(path, net)
         click.echo(f"{path}: read as {height} x {width} pixels", err=True)
-        digits = read_digits(path, shape, deskew=deskew)
+        gives_confidence = net.output in ("sigmoid", "softmax") and len(net.labels) > 1
+        confidence = partial(_confidence, net) if gives_confidence else None
+        digits, remarks = read_photo(path, shape, deskew=deskew, confidence=confidence)
+        for remark in remarks:
+            click.echo(f"{path}: {remark}", err=True)
         names = [path] if len(digits) == 1 else [f"{path}:{number}" for number in range(1, len(digits) + 1)]
-        origins = [{"input": name, "box": digit.box} for name, digit in zip(names, digits, strict=True)]
+        origins = [
+            {"input": name, "line": digit.line, "box": digit.box} for name, digit in zip(names, digits, strict=True)
+        ]
         return np.stack([digit.pixels for digit in digits]), origins
-    rows = read_samples(path, labelled=False, label_column=label_column).inputs
+    try:
+        rows = read_samples(path, labelled=False, label_column=label_column).inputs
+    except xpnn.DataError as error:
+        if form != "folder" or label_column is not None:
+            raise
+        raise xpnn.DataError(f"{error}; {_PHOTOS.format(path)}") from error
     if form == "csv" and label_column is None and _begins_with_label(path, rows.shape[1], n_in, labelled):
         rows = rows[:, 1:]
     if rows.shape[1] != n_in:
-        raise xpnn.DataError(f"its rows have {rows.shape[1]} values; the model takes {n_in} (and a label before)", path)
+        problem = f"its rows have {rows.shape[1]} values; the model takes {n_in} (and a label before)"
+        raise xpnn.DataError(f"{problem}; {_PHOTOS.format(path)}" if form == "folder" else problem, path)
     return rows, _numbered(path, len(rows))
+
+
+def _confidence(net: xpnn.MLP, rows: NDArray[np.uint8]) -> NDArray[np.floating]:
+    """The greatest probability of each row's classes."""
+    with np.errstate(all="ignore"):
+        found: NDArray[np.floating] = xpnn.to_host(net.query(rows)).max(axis=1)
+    return found
 
 
 def _values(net: xpnn.MLP, model: str, path: str) -> list[dict[str, Any]]:
@@ -205,10 +231,13 @@ def _answer(net: xpnn.MLP, outputs: NDArray[Any]) -> dict[str, Any]:
 
 
 def _report(net: xpnn.MLP, path: str, answers: list[dict[str, Any]]) -> list[str]:
-    """A line for each answer, and after the digits of a picture one with all of them."""
+    """A line for each answer, and after the digits of a picture one with all those of a line."""
     lines = [_line(answer, net) for answer in answers]
     if len(answers) > 1 and "box" in answers[0]:
-        lines.append(f"{path} reads {' '.join(map(_said, answers))}")
+        last = answers[-1]["line"]
+        for line in range(1, last + 1):
+            said = " ".join(_said(answer) for answer in answers if answer["line"] == line)
+            lines.append(f"{path}{f', line {line},' if last > 1 else ''} reads {said}")
     return lines
 
 

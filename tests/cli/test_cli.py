@@ -448,7 +448,7 @@ def test_query_of_several_digits_in_a_picture(run: Run, model: str) -> None:
         "a.png"
     )
     answers = json.loads(run("query", model, "a.png", "--json").stdout)
-    assert [[*answer] for answer in answers] == 3 * [["input", "box", "label", "probabilities"]]
+    assert [[*answer] for answer in answers] == 3 * [["input", "line", "box", "label", "probabilities"]]
     assert [answer["input"] for answer in answers] == ["a.png:1", "a.png:2", "a.png:3"]
     labels = [answer["label"] for answer in answers]
     assert labels == [0, 1, 2]
@@ -458,6 +458,39 @@ def test_query_of_several_digits_in_a_picture(run: Run, model: str) -> None:
         assert (top, bottom) == (pytest.approx(20, abs=1), pytest.approx(100, abs=1))
     lines = run("query", model, "a.png").stdout.splitlines()
     assert [line.split("   ")[0] for line in lines] == ["a.png:1  0", "a.png:2  1", "a.png:3  2", "a.png reads 0 1 2"]
+
+
+def test_query_of_lines_of_digits(run: Run, model: str) -> None:
+    rows = [255 - xpnn.load("digits").train.inputs[i].reshape(8, 8) for i in (0, 1, 2, 3)]
+    cells = [np.pad(np.kron(row, np.ones((10, 10), "uint8")), 30, constant_values=255) for row in rows]
+    Image.fromarray(np.block([cells[:2], cells[2:]])).save("lines.png")
+    lines = run("query", model, "lines.png").stdout.splitlines()
+    assert lines[4:] == ["lines.png, line 1, reads 0 1", "lines.png, line 2, reads 2 3"]
+    answers = json.loads(run("query", model, "lines.png", "--json").stdout)
+    assert [answer["line"] for answer in answers] == [1, 1, 2, 2]
+
+
+def test_query_remarks_on_what_it_passed_over_and_on_unsure_answers(run: Run, model: str) -> None:
+    digit = 255 - np.kron(xpnn.load("digits").train.inputs[0].reshape(8, 8), np.ones((20, 20), dtype="uint8"))
+    page = np.pad(digit, ((60, 60), (60, 300)), constant_values=255)
+    page[-20:, -60:-20] = 0
+    Image.fromarray(page).save("marked.png")
+    remark = run("query", model, "marked.png").stderr.splitlines()[-1]
+    assert remark.startswith("marked.png: passed over a mark at pixels ")
+    net = xpnn.load_model(model)
+    net.parameters = [np.zeros_like(array) for array in net.parameters]  # all classes have a tenth
+    xpnn.save(net, "unsure")
+    told = run("query", "unsure", "marked.png").stderr
+    assert told.endswith("marked.png: the model is unsure; --show draws what it sees\n")
+
+
+def test_query_of_a_folder_of_photos_says_how_they_are_given(run: Run, model: str) -> None:
+    Path("photos").mkdir()
+    Image.new("L", (50, 40), 255).save("photos/one.png")
+    hint = "; photos, in which digits are looked for, are given one by one: photos/*\n"
+    assert run("query", model, "photos", exit_code=1).stderr.endswith(hint)
+    Image.new("L", (60, 40), 255).save("photos/two.png")
+    assert run("query", model, "photos", exit_code=1).stderr.endswith(hint)
 
 
 def test_query_shows_what_the_net_saw(run: Run, model: str) -> None:

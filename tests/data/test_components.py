@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from xpnn.data import components as module
-from xpnn.data.components import Part, components, digits_of
+from xpnn.data.components import Part, components, digits_of, lines_of, off_the_border
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.8, 1.0])
@@ -83,3 +83,40 @@ def test_components_make_digits(parts: list[Part], digits: list[tuple[int, ...]]
         assert [digit[1:] for digit in digits_of(order)] == digits
     found = [label for digit in digits_of(parts) for label in digit.labels]
     assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "lines"),
+    [
+        ([(0, 0, 20, 40), (30, 5, 50, 40), (0, 60, 20, 100), (30, 60, 50, 100)], [[0, 1], [2, 3]]),
+        ([(30 * i, 4 * i, 30 * i + 20, 4 * i + 40) for i in range(12)], [[*range(12)]]),  # a line that falls
+        ([(90, 14, 110, 54), (0, 60, 20, 100), (30, 64, 50, 104)], [[0], [1, 2]]),  # falling, the upper far right
+        ([(0, 0, 20, 40), (30, 25, 45, 40), (60, 2, 80, 40)], [[0, 1, 2]]),  # a small one stands on the line
+        ([(0, 0, 20, 40), (5, 50, 25, 90), (10, 100, 30, 140)], [[0], [1], [2]]),
+        ([], []),
+    ],
+)
+def test_digits_make_lines(boxes: list[tuple[int, ...]], lines: list[list[int]]) -> None:
+    digits = [Part((number,), *box) for number, box in enumerate(boxes)]
+    for order in (digits, digits[::-1]):
+        assert [[digit.labels[0] for digit in line] for line in lines_of(order)] == lines
+
+
+def test_marks_at_the_border() -> None:
+    is_ink = np.zeros((100, 100), dtype=bool)
+    is_ink[30:70, 20:30] = is_ink[30:70, 60:70] = True  # two digits
+    is_ink[95:, 40:50] = True  # low, at the border
+    is_ink[:60, 90:95] = True  # as high as a digit
+    assert boxes_off_the_border(is_ink) == ([(90, 0, 95, 60), (20, 30, 30, 70), (60, 30, 70, 70)], [(40, 95, 50, 100)])
+    is_ink[:3] = is_ink[-3:] = is_ink[:, :3] = is_ink[:, -3:] = True  # a frame
+    kept, dropped = boxes_off_the_border(is_ink)
+    assert (20, 30, 30, 70) in kept
+    assert dropped == [(0, 0, 100, 100)]
+    cropped = is_ink[30:70, 20:70]
+    assert boxes_off_the_border(cropped)[1] == []
+
+
+def boxes_off_the_border(is_ink: NDArray[np.bool_]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    labels, parts = components(is_ink)
+    kept, dropped = off_the_border(parts, labels)
+    return [part[1:] for part in kept], [part[1:] for part in dropped]

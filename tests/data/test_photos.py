@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from handwriting import lit, turned, written
-from PIL import Image, ImageDraw, ImageOps
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 import xpnn
-from xpnn.data.images import Digit, read_digits, read_image
+from xpnn.data.images import Digit, read_digits, read_image, read_photo
 from xpnn.errors import DataError
 
 OWN = {"2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "image": 3, "noisy_6": 6}
@@ -74,17 +76,149 @@ def test_light_ink_and_turns_hide_no_digit(tmp_path: Path, towards: int, is_ligh
     expected = read(tmp_path, turned(written([3, 1, 4], 150), degrees))
     assert len(found) == len(expected) == 3
     for digit, other in zip(found, expected, strict=True):
-        assert overlap(digit, other) > 0.7
+        assert overlap(digit, other) > 0.6  # a pixel may round its width up
         np.testing.assert_allclose(digit.box, other.box, atol=5)
 
 
-def test_a_shadow_with_an_edge_is_no_ink(tmp_path: Path) -> None:
-    image = written([3, 1, 4], 150, paper=220, ink=60)
+@pytest.mark.parametrize("depth", [0.25, 0.5])
+@pytest.mark.parametrize("is_light", [False, True])
+def test_a_shadow_with_an_edge_is_no_ink(tmp_path: Path, depth: float, is_light: bool) -> None:
+    image = written([3, 1, 4], 150, paper=40 if is_light else 220, ink=230 if is_light else 60)
     x, y = np.meshgrid(np.arange(image.width), np.arange(image.height))
-    shadow = 1 - 0.25 / (1 + np.exp((x - y - 200) / 8))
+    shadow = 1 - depth / (1 + np.exp((x - y - 200) / 3))
     found = read(tmp_path, Image.fromarray((np.asarray(image) * shadow).astype(np.uint8)))
     for digit, other in zip(found, read(tmp_path, image), strict=True):
         assert overlap(digit, other) > 0.8
+
+
+def test_a_table_around_the_paper_is_no_ink(tmp_path: Path) -> None:
+    paper, expected = written([3, 1, 4], 150), read(tmp_path, written([3, 1, 4], 150))
+    for margin in (10, 40):
+        found = read(tmp_path, ImageOps.expand(paper, margin, fill=70))
+        for digit, other in zip(found, expected, strict=True):
+            assert overlap(digit, other) > 0.8
+            np.testing.assert_allclose(np.array(digit.box) - margin, other.box, atol=2)
+
+
+def test_a_finger_at_the_border_is_passed_over_with_a_remark(tmp_path: Path) -> None:
+    image = written([3, 1, 4], 200)
+    expected = read(tmp_path, image)
+    ImageDraw.Draw(image).ellipse((80, 190, 140, 250), fill=120)
+    image.save(tmp_path / "held.png")
+    digits, remarks = read_photo(tmp_path / "held.png")
+    assert [digit.box for digit in digits] == [digit.box for digit in expected]
+    (remark,) = remarks
+    found = [int(word) for word in re.findall(r"\d+", remark)]
+    np.testing.assert_allclose(found, (80, 140, 190, 200), atol=10)
+    assert remark.startswith("passed over a mark at pixels ")
+
+
+def test_what_reaches_the_border_is_ink_where_the_picture_is_cropped_to_it(tmp_path: Path) -> None:
+    image = written([5, 5], 200)
+    ImageDraw.Draw(image).rectangle((60, 45, 140, 53), fill=255)  # parts the 5 from its bar
+    image = image.crop(ImageOps.invert(image).getbbox())
+    first, _ = read(tmp_path, image)
+    assert first.box[1] == 0
+
+
+# -- the paper's lines ------------------------------------------------------------------------------------------------
+
+
+def rules(image: Image.Image, spacing: int, is_squared: bool, grey: int) -> Image.Image:
+    draw = ImageDraw.Draw(image)
+    for at in range(spacing // 2, image.height, spacing):
+        draw.line((0, at, image.width, at + image.width // 50), fill=grey, width=2)
+    for at in range(spacing // 2, image.width if is_squared else 0, spacing):
+        draw.line((at, 0, at - image.height // 50, image.height), fill=grey, width=2)
+    return image
+
+
+@pytest.mark.parametrize("is_squared", [False, True])
+@pytest.mark.parametrize("grey", [40, 180])
+@pytest.mark.parametrize("pen", [0.05, 0.1])
+def test_lines_on_the_paper_are_no_ink(tmp_path: Path, is_squared: bool, grey: int, pen: float) -> None:
+    expected = read(tmp_path, written([3, 6, 2], 300, pen))
+    image = rules(Image.new("L", (900, 300), 255), 70, is_squared, grey)
+    image = ImageChops.darker(image, written([3, 6, 2], 300, pen))
+    for digit, other in zip(read(tmp_path, image), expected, strict=True):
+        assert overlap(digit, other) > 0.8
+        np.testing.assert_allclose(digit.box, other.box, atol=8)
+
+
+def test_lines_on_the_paper_are_remarked(tmp_path: Path) -> None:
+    image = rules(Image.new("L", (900, 300), 255), 70, False, 100)
+    ImageChops.darker(image, written([3, 6, 2], 300)).save(tmp_path / "ruled.png")
+    assert read_photo(tmp_path / "ruled.png").remarks == ["passed over 4 ruled lines"]
+
+
+def test_a_thin_seven_keeps_its_bar(tmp_path: Path) -> None:
+    image = Image.new("L", (200, 300), 255)
+    ImageDraw.Draw(image).line([(0, 40), (199, 40), (80, 299)], fill=0, width=3)
+    (digit,) = read(tmp_path, image)
+    np.testing.assert_allclose(digit.box, (0, 39, 200, 300), atol=2)
+
+
+# -- lines of digits --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("degrees", [-8, 0, 8])
+def test_lines_are_read_from_top_to_bottom(tmp_path: Path, degrees: float) -> None:
+    rows = [ImageOps.expand(written(row, 120), 20, 255) for row in ([3, 1, 4], [1, 5, 9], [2, 6, 5])]
+    page = np.concatenate([np.asarray(row) for row in rows])
+    digits = read(tmp_path, turned(Image.fromarray(page), degrees))
+    assert [digit.line for digit in digits] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    alone = [digit for row in rows for digit in read(tmp_path, turned(row, degrees))]
+    for digit, other in zip(digits, alone, strict=True):
+        assert overlap(digit, other) > 0.6  # where a width is rounded up, less is common
+
+
+# -- digits that touch ------------------------------------------------------------------------------------------------
+
+
+def likeness(rows: NDArray[np.uint8]) -> NDArray[np.floating]:
+    """A confidence without a net: the greatest cosine with any of the ten digits, alone."""
+    shapes = np.stack([FORMS[number] for number in range(10)]).astype(float)
+    cosines = rows @ shapes.T / np.linalg.norm(rows.astype(float), axis=1)[:, None] / np.linalg.norm(shapes, axis=1)
+    best: NDArray[np.floating] = cosines.max(axis=1)
+    return best
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forms(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("forms")
+    FORMS.update({number: read(folder, written([number], 200))[0].pixels for number in range(10)})
+
+
+FORMS: dict[int, NDArray[np.uint8]] = {}
+
+
+@pytest.mark.parametrize("numbers", [(3, 5), (0, 8), (2, 3, 5)])
+def test_digits_that_touch_are_cut_apart(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    page, right = Image.new("L", (180 * len(numbers) + 100, 240), 255), 50
+    for number in numbers:
+        ink = ImageOps.invert(written([number], 200))
+        box = ink.getbbox()
+        assert box is not None
+        page.paste(0, (right - 10 - box[0], 20), mask=ink)
+        right += box[2] - box[0] - 10
+    page.save(tmp_path / "touching.png")
+    assert len(read_digits(tmp_path / "touching.png")) == 1
+    digits, remarks = read_photo(tmp_path / "touching.png", confidence=likeness)
+    assert len(digits) == len(numbers)
+    for digit, number in zip(digits, numbers, strict=True):
+        cosines = {n: float(digit.pixels @ FORMS[n].astype(float) / np.linalg.norm(FORMS[n])) for n in FORMS}
+        assert max(cosines, key=lambda n: cosines[n]) == number
+    assert remarks == [f"digits 1 to {len(numbers)} touch, or are one: cut apart, for the model was surer of the parts"]
+
+
+def test_strokes_stay_whole_where_their_parts_are_no_surer(tmp_path: Path) -> None:
+    written([4], 200).resize((300, 200)).save(tmp_path / "wide.png")
+    (digit,), remarks = read_photo(tmp_path / "wide.png", confidence=lambda rows: np.full(len(rows), 0.9))
+    assert remarks == []
+    assert digit.box == read_digits(tmp_path / "wide.png")[0].box
+
+
+# -- specks -----------------------------------------------------------------------------------------------------------
 
 
 def test_broken_strokes_are_one_digit_and_dust_is_none(tmp_path: Path) -> None:
@@ -160,14 +294,14 @@ def test_the_embedded_digits_are_read_from_photos(tmp_path: Path) -> None:
     net, data = trained("digits", None), xpnn.load("digits")
     assert data.test is not None
     agree = []
-    for i in range(40):
+    for i in range(100):
         rows = data.test.inputs[3 * i : 3 * i + 3]
         page = np.concatenate([np.pad(255 - row.reshape(8, 8), 2, constant_values=255) for row in rows], axis=1)
         image = Image.fromarray(page).resize((360, 120), Image.Resampling.BICUBIC)
         found = read(tmp_path, lit(image, 40 * i, darkest=0.6), (8, 8))
         assert len(found) == 3
         agree.append(net.predict(np.array([digit.pixels for digit in found])) == net.predict(rows))
-    assert np.mean(agree) > 0.8  # 0.86 where it was tried: they fill their 8 pixels, but their mass isn't in the middle
+    assert np.mean(agree) > 0.93  # 0.957 of the 300 where it was tried, whose standard error is 0.012
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from xpnn.data.files import Progress, check_limit, shown
 from xpnn.data.folders import read_folder, read_zip
 from xpnn.data.formats import file_format
 from xpnn.data.idx import read_idx
-from xpnn.data.images import read_digits, read_image
+from xpnn.data.images import read_digits, read_image, read_photo
 from xpnn.data.labelled import read_labelled, square
 from xpnn.data.layouts import LABEL_NAMES
 from xpnn.data.named import is_mnist, read_mnist, read_named
@@ -49,6 +49,7 @@ __all__ = [
     "read_labelled",
     "read_npy",
     "read_npz",
+    "read_photo",
     "read_samples",
     "read_shards",
     "read_table",

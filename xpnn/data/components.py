@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 SPECK = 0.02  # of the largest component's area: smaller ones are noise
 FRAGMENT = 0.4  # of the tallest group's height: lower ones are no digits of their own
+APART = 0.3  # of the tallest component's height: digits of two lines are that far apart
+AROUND = 0.4  # of the picture's border: what lies along more of it is no stroke
 NEAR = 0.2  # of the tallest group's height: how far a fragment may lie from its digit
 
 Labels = NDArray[np.int32]
@@ -58,7 +60,7 @@ def components(is_ink: NDArray[np.bool_]) -> tuple[Labels, list[Part]]:
     Returns the labels, (height, width) int32, 0 for paper and from 1 for ink, and the components without specks, each
     a Part of one label.
     """
-    row, start, end = _runs(is_ink)
+    row, start, end = runs(is_ink)
     _, of_run = np.unique(_joined(row, start, end, is_ink.shape[1]), return_inverse=True)
     labels = np.zeros(is_ink.shape, dtype=np.int32)
     labels[is_ink] = np.repeat(of_run + 1, end - start)  # runs and pixels come in one order, row by row
@@ -73,7 +75,7 @@ def components(is_ink: NDArray[np.bool_]) -> tuple[Labels, list[Part]]:
     ]
 
 
-def _runs(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+def runs(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """The row, first column and last column plus one of each stretch of ink, row by row from the left."""
     steps = np.diff(np.pad(is_ink, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     row, start = np.nonzero(steps == 1)
@@ -98,6 +100,25 @@ def _joined(row: NDArray[np.intp], start: NDArray[np.intp], end: NDArray[np.intp
     return root
 
 
+def off_the_border(parts: list[Part], labels: Labels) -> tuple[list[Part], list[Part]]:
+    """The parts that may be strokes, and those at the picture's border that are none.
+
+    None is what lies along most of the border, as the table around a paper does; nor what touches it and is much lower
+    than a part that doesn't, as a finger or the rest of a shadow. In a picture that is cropped to its digits all stay.
+    """
+    height, width = labels.shape
+    sides = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    along = np.bincount(sides, minlength=int(labels.max()) + 1) / sides.size
+    touching = [part.left == 0 or part.top == 0 or part.right == width or part.bottom == height for part in parts]
+    tallest = max((part.height for part, touches in zip(parts, touching, strict=True) if not touches), default=0)
+    kept: list[Part] = []
+    dropped: list[Part] = []
+    for part, touches in zip(parts, touching, strict=True):
+        is_around = len(parts) > 1 and along[list(part.labels)].sum() > AROUND
+        (dropped if is_around or (touches and part.height < FRAGMENT * tallest) else kept).append(part)
+    return kept, dropped
+
+
 def digits_of(parts: list[Part]) -> list[Part]:
     """The components grouped into digits, from left to right.
 
@@ -106,8 +127,9 @@ def digits_of(parts: list[Part]) -> list[Part]:
     is near, and is noise if not.
     """
     groups: list[Part] = []
+    reach = APART * max((part.height for part in parts), default=0)
     for part in sorted(parts, key=lambda part: -part.width):
-        groups = _merged(groups, part)
+        groups = _merged(groups, part, reach)
     tallest = max((group.height for group in groups), default=0)
     digits = [group for group in groups if group.height >= FRAGMENT * tallest]
     for fragment in (group for group in groups if group.height < FRAGMENT * tallest):
@@ -117,16 +139,41 @@ def digits_of(parts: list[Part]) -> list[Part]:
     return sorted(digits, key=lambda digit: digit.left + digit.right)
 
 
-def _merged(groups: list[Part], part: Part) -> list[Part]:
+def lines_of(digits: list[Part]) -> list[list[Part]]:
+    """The digits of each line, from left to right, and the lines from top to bottom.
+
+    A digit goes on the line of the nearest one to its left that it is level with, so that lines may rise or fall.
+    """
+    lines: list[list[Part]] = []
+    for digit in sorted(digits, key=lambda digit: digit.left + digit.right):
+        before = [line for line in lines if _are_level(line[-1], digit)]
+        if before:
+            max(before, key=lambda line: line[-1].left + line[-1].right).append(digit)
+        else:
+            lines.append([digit])
+    across = [[(part.left + part.right) / 2 for part in line] for line in lines]
+    down = [[(part.top + part.bottom) / 2 for part in line] for line in lines]
+    spread = sum(float(np.var(line)) * len(line) for line in across)
+    rise = sum(float(np.cov(x, y, bias=True)[0, 1]) * len(x) for x, y in zip(across, down, strict=True))
+    slope = rise / spread if spread > 0 else 0.0  # that all lines have in common
+    heights = [float(np.mean(y) - slope * np.mean(x)) for x, y in zip(across, down, strict=True)]
+    return [line for _, line in sorted(zip(heights, lines, strict=True), key=lambda pair: pair[0])]
+
+
+def _are_level(one: Part, other: Part) -> bool:
+    return min(one.bottom, other.bottom) - max(one.top, other.top) > min(one.height, other.height) / 3
+
+
+def _merged(groups: list[Part], part: Part, reach: float) -> list[Part]:
     """The groups with one more part, which is joined to all that it belongs to, and these to what they then do."""
     while True:
-        near = next((group for group in groups if _belong_together(group, part)), None)
+        near = next((group for group in groups if _belong_together(group, part, reach)), None)
         if near is None:
             return [*groups, part]
         groups = [group for group in groups if group is not near]
         part = near | part
 
 
-def _belong_together(one: Part, other: Part) -> bool:
+def _belong_together(one: Part, other: Part, reach: float) -> bool:
     overlap = min(one.right, other.right) - max(one.left, other.left)
-    return overlap > min(one.width, other.width) / 2 and one.gap(other) < max(one.height, other.height) / 2
+    return overlap > min(one.width, other.width) / 2 and one.gap(other) < min(max(one.height, other.height) / 2, reach)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnn.data.components import Part, components, digits_of
+from xpnn.data.components import Labels, Part, components, digits_of, lines_of, off_the_border
+from xpnn.data.cuts import Piece, cut_apart
 from xpnn.data.files import check_unpacked, opened
 from xpnn.data.form import deskewed, is_in_form, placed
-from xpnn.data.ink import FAINTEST, separate_ink
+from xpnn.data.ink import FAINTEST, SMALLEST_PHOTO, Grey, separate_ink
+from xpnn.data.rules import without_rules
 from xpnn.errors import DataError, Path
 from xpnn.failures import first_line
 
@@ -45,10 +47,22 @@ class Digit(NamedTuple):
 
     pixels: (height * width,) uint8 in MNIST's form: 0 the background, 255 the strongest stroke.
     box:    (left, top, right, bottom) in pixels of the picture as it is shown; the far sides are not in it.
+    line:   which line of digits it is in, from 1 at the top.
     """
 
     pixels: NDArray[np.uint8]
     box: tuple[int, int, int, int]
+    line: int = 1
+
+
+class Photo(NamedTuple):
+    """The digits of a picture in the order of reading, and remarks on what else was seen there."""
+
+    digits: list[Digit]
+    remarks: list[str]
+
+
+Confidence = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 
 def read_image(path: Path, shape: tuple[int, int] = (28, 28), *, deskew: bool = False) -> NDArray[np.uint8]:
@@ -56,47 +70,119 @@ def read_image(path: Path, shape: tuple[int, int] = (28, 28), *, deskew: bool = 
 
     As `read_digits`, but all strokes are taken for one digit. Returns its pixels, (height * width,) uint8.
     """
-    (digit,) = _read(path, shape, deskew, _all_in_one)
+    ((digit,), _) = _read(path, shape, deskew, _all_in_one, None)
     return digit.pixels
 
 
 def read_digits(path: Path, shape: tuple[int, int] = (28, 28), *, deskew: bool = False) -> list[Digit]:
-    """Read the digits of a line, from left to right, in MNIST's form, whatever the picture's size, colours and light.
+    """The digits of `read_photo`, without its remarks; those that touch stay together."""
+    return read_photo(path, shape, deskew=deskew).digits
+
+
+def read_photo(
+    path: Path, shape: tuple[int, int] = (28, 28), *, deskew: bool = False, confidence: Confidence | None = None
+) -> Photo:
+    """Read the digits of a picture in MNIST's form, whatever its size, colours and light.
+
+    They come line by line, each line from left to right.
 
     Ink may be darker or lighter than its paper. Behind transparent parts the paper is taken as white, or as black if
     nothing shows on white. The strokes are cut out, scaled to fit, and placed by their centre of mass. A margin of a
     seventh of a side is left free at either end, none where the side is shorter than 16 pixels. A picture that has
     this form already comes through unchanged.
 
-    Digits must not touch one another; strokes that overlap sideways by more than half are one digit.
+    Strokes that overlap sideways by more than half, and are near one another, are one digit. What lies along the
+    picture's border or far from the digits is passed over, and a remark says so.
 
-    shape:  (height, width) of each result.
-    deskew: slant the digits back upright, see `xpnn.data.form.deskewed`.
+    shape:      (height, width) of each result.
+    deskew:     slant the digits back upright, see `xpnn.data.form.deskewed`.
+    confidence: of each row, (n, height * width) uint8, how sure a net is of its answer, (n,): by it digits that touch
+                are cut apart, see `xpnn.data.cuts`; None: they are left as one.
 
     Raises DataError if the file is no picture, damaged, too large, blank or too untidy, or if Pillow isn't installed.
     """
-    return _read(path, shape, deskew, digits_of)
+    return _read(path, shape, deskew, digits_of, confidence)
 
 
-def _read(path: Path, shape: tuple[int, int], deskew: bool, group: Callable[[list[Part]], list[Part]]) -> list[Digit]:
+def _read(
+    path: Path,
+    shape: tuple[int, int],
+    deskew: bool,
+    group: Callable[[list[Part]], list[Part]],
+    confidence: Confidence | None,
+) -> Photo:
     grey, zoom = _read_grey(path)
     if not deskew and is_in_form(grey, shape):
-        return [Digit(grey.astype(np.uint8).reshape(-1), (0, 0, shape[1], shape[0]))]
+        return Photo([Digit(grey.astype(np.uint8).reshape(-1), (0, 0, shape[1], shape[0]))], [])
+    ink, rules = _ink(grey, path)
+    labels, parts, passed_over = _marks(ink, path)
+    groups = group(parts)
+    used = {label for part in groups for label in part.labels}
+    passed_over += [part for part in parts if used.isdisjoint(part.labels)]
+
+    def in_form(strokes: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return placed(deskewed(strokes) if deskew else strokes, shape).reshape(-1)
+
+    def pieces_of(part: Part) -> list[Piece]:
+        area = slice(part.top, part.bottom), slice(part.left, part.right)
+        strokes = np.where(np.isin(labels[area], part.labels), ink[area], np.float32(0))
+        if confidence is None:
+            return [Piece(strokes, 0, 0)]
+        return cut_apart(strokes, lambda several: confidence(np.stack([in_form(one) for one in several])))
+
+    digits: list[Digit] = []
+    cut: list[tuple[int, int]] = []
+    for line, members in enumerate(lines_of(groups), 1):
+        for part in members:
+            pieces = pieces_of(part)
+            if len(pieces) > 1:
+                cut.append((len(digits) + 1, len(digits) + len(pieces)))
+            for strokes, left, top in pieces:
+                box = _box(part.left + left, part.top + top, strokes.shape, zoom)
+                digits.append(Digit(in_form(strokes), box, line))
+    boxes = [_box(part.left, part.top, (part.height, part.width), zoom) for part in passed_over]
+    return Photo(digits, _remarks(boxes, cut, rules))
+
+
+def _ink(grey: Grey, path: Path) -> tuple[Grey, int]:
+    """The ink of all strokes, and from how many ruled lines they were told."""
     ink = separate_ink(grey)
     if ink is None:
         raise DataError("the picture is blank: no strokes stand out from the background", path)
+    strokes, rules = without_rules(ink) if min(ink.shape) >= SMALLEST_PHOTO else (ink, 0)
+    return (strokes, rules) if strokes.any() else (ink, 0)
+
+
+def _marks(ink: Grey, path: Path) -> tuple[Labels, list[Part], list[Part]]:
+    """The ink's components by labels, those that may be strokes, and those at the border that are none."""
     labels, parts = components(ink > 0)
     if len(parts) > MOST_PARTS:
         problem = f"more than {MOST_PARTS} separate marks: crop it to the digits, or write them on plain paper"
         raise DataError(problem, path)
-    found = []
-    for part in group(parts):
-        left, top, right, bottom = (round(zoom * side) for side in (part.left, part.top, part.right, part.bottom))
-        cut = slice(part.top, part.bottom), slice(part.left, part.right)
-        strokes = np.where(np.isin(labels[cut], part.labels), ink[cut], np.float32(0))
-        pixels = placed(deskewed(strokes) if deskew else strokes, shape).reshape(-1)
-        found.append(Digit(pixels, (left, top, right, bottom)))
-    return found
+    parts, outside = off_the_border(parts, labels)
+    if outside:  # beside the digits alone, less is a speck
+        labels, parts = components((ink > 0) & ~np.isin(labels, [label for part in outside for label in part.labels]))
+    return labels, parts, outside
+
+
+def _box(left: int, top: int, shape: tuple[int, ...], zoom: float) -> tuple[int, int, int, int]:
+    """In the file's pixels."""
+    height, width = shape
+    return round(zoom * left), round(zoom * top), round(zoom * (left + width)), round(zoom * (top + height))
+
+
+def _remarks(passed_over: list[tuple[int, int, int, int]], cut: list[tuple[int, int]], rules: int) -> list[str]:
+    remarks = [f"passed over {rules} ruled line{'s' if rules > 1 else ''}"] if rules else []
+    if passed_over:
+        left, top, right, bottom = max(passed_over, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+        where = f"{left} to {right} from the left, {top} to {bottom} from the top"
+        what = f"{len(passed_over)} marks, the largest" if len(passed_over) > 1 else "a mark"
+        remarks.append(f"passed over {what} at pixels {where}; if it is a digit's, crop the picture to the digits")
+    remarks += [
+        f"digits {first} to {last} touch, or are one: cut apart, for the model was surer of the parts"
+        for first, last in cut
+    ]
+    return remarks
 
 
 def _all_in_one(parts: list[Part]) -> list[Part]:

@@ -3,7 +3,9 @@
 Each pixel is compared with the paper around it, and its difference with that of the ink around it: the paper's surface
 goes on under the strokes as the mean of the paper nearby, which follows shadows (Gatos, Pratikakis & Perantonis,
 "Adaptive degraded document image binarization", 2006). Means over windows are taken from integral images, in a time
-that doesn't depend on the window (Bradley & Roth, "Adaptive thresholding using the integral image", 2007).
+that doesn't depend on the window (Bradley & Roth, "Adaptive thresholding using the integral image", 2007). What has an
+edge but is wider than any stroke, such as a hard shadow or the table around the paper, is first taken away by a top-hat
+transform (Meyer, "Iterative image transformations for an automatic screening of cervical smears", 1979).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ FAINTEST = 24  # grey levels of 255 by which ink must differ from paper
 FEWEST = 4  # pixels of ink, below which it is noise
 WIDE, NARROW = 0.3, 0.125  # of the shorter side: how far windows reach, over bold strokes and within most shadows
 EDGE = 0.4  # of the ink's strength: what is fainter is the remains of a shadow's edge
+STROKE = 0.3  # of the shorter side: no stroke is so wide
 ROUNDS = 3  # of paper and ink, each found from the other
 
 Grey = NDArray[np.float32]
@@ -39,6 +42,9 @@ def separate_ink(grey: Grey) -> Grey | None:
     is_photo = min(grey.shape) >= SMALLEST_PHOTO
     difference = flat - _mean(flat, np.ones_like(border), round(WIDE * min(grey.shape))) if is_photo else flat
     sign = -1 if np.sum(difference**3) < 0 else 1  # the cube lets the few pixels of ink outvote the many of the paper
+    if is_photo:
+        flat = sign * _top_hat(sign * grey, round(STROKE * min(grey.shape) / 2))
+        difference = flat - _mean(flat, np.ones_like(border), round(WIDE * min(grey.shape)))
     strength = difference = sign * difference
     is_ink = difference > max(FAINTEST, _otsu(difference.clip(0)) / 2) if is_photo else _stands_out(difference, border)
     for _ in range(ROUNDS if is_photo else 0):
@@ -69,7 +75,7 @@ def _is_enough(difference: Grey, is_ink: Mask) -> bool:
 def _level(difference: Grey, is_ink: Mask, reach: int) -> Grey:
     """The mean difference of the ink around each pixel, drawn to that of all ink where there is little."""
     total, count = _sums(difference, is_ink, reach)
-    few = reach  # pixels: about a short stroke of one pixel's width
+    few = 20 * reach  # pixels: more than a line on the paper has, less than a digit
     level: Grey = np.maximum((total + few * difference[is_ink].mean()) / (count + few), FAINTEST)  # the rest is no ink
     return level
 
@@ -124,6 +130,30 @@ def _surface(grey: Grey, border: Mask) -> Grey:
         weights = 1 / (1 + np.abs(grey[border] - terms @ factors))
     surface: Grey = sum(factor * y**i * x**j for factor, (i, j) in zip(factors, powers, strict=True)).astype(np.float32)
     return surface
+
+
+def _top_hat(values: Grey, reach: int) -> Grey:
+    """How far the values are above what windows of that reach can't get under: narrow ridges, with no step beside them.
+
+    The windows' least values, and the greatest of these, leave steps where they are.
+    """
+    opened = values
+    for sign in (-1, 1):
+        for axis in (0, 1):
+            opened = sign * _greatest(sign * opened, reach, axis)
+    return values - opened
+
+
+def _greatest(values: Grey, reach: int, axis: int) -> Grey:
+    """The greatest value within `reach` pixels either way along the axis, from windows of doubled lengths."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (reach, reach)
+    greatest, length, wanted = np.pad(values, pad, constant_values=-np.inf).swapaxes(0, axis), 1, 2 * reach + 1
+    while length < wanted:
+        step = min(length, wanted - length)
+        greatest = np.maximum(greatest[step:], greatest[:-step])
+        length += step
+    return greatest.swapaxes(0, axis)
 
 
 def _otsu(values: Grey) -> float:
