@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 import xpnn.data
-from xpnn.data.images import is_image, read_image
+from xpnn.data.form import is_in_form
+from xpnn.data.images import is_image, read_digits, read_image
 from xpnn.errors import DataError
+from xpnn.plots import digit_png
 
 STROKES = [(0.3, 0.3), (0.4, 0.2), (0.6, 0.2), (0.65, 0.35), (0.3, 0.8), (0.7, 0.8)]  # a 2
 
@@ -150,6 +152,26 @@ def test_mnist_digits_come_out_as_they_were(tmp_path: Path, paper: str) -> None:
         assert moved < 10
     assert np.mean(distances) < (2 if paper == "black" else 8)
     assert max(distances) < (5 if paper == "black" else 20)  # two digits' own distance is about 30
+
+
+def test_digits_that_xpnn_drew_come_through_unchanged(tmp_path: Path) -> None:
+    test = xpnn.load("digits").test
+    assert test is not None
+    path, unchanged = tmp_path / "drawn.png", 0
+    for digit in test.inputs[:100]:
+        path.write_bytes(digit_png(digit))
+        if not is_in_form(digit.reshape(8, 8).astype(np.float32), (8, 8)):  # strokes that don't fill the picture
+            continue
+        (found,) = read_digits(path, (8, 8))
+        np.testing.assert_array_equal(found.pixels, digit)
+        assert found.box == (0, 0, 280, 280)
+        unchanged += 1
+    assert unchanged > 90
+
+    square = np.asarray(Image.open(path)).copy()
+    square[1, 1] = 255  # a spot within a square: these are no enlarged pixels
+    Image.fromarray(square).save(path)
+    assert not np.array_equal(read_image(path, (8, 8)), test.inputs[99])
 
 
 def noise(spread: float) -> Image.Image:

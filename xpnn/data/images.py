@@ -89,7 +89,7 @@ def read_photo(
     Ink may be darker or lighter than its paper. Behind transparent parts the paper is taken as white, or as black if
     nothing shows on white. The strokes are cut out, scaled to fit, and placed by their centre of mass. A margin of a
     seventh of a side is left free at either end, none where the side is shorter than 16 pixels. A picture that has
-    this form already comes through unchanged.
+    this form already comes through unchanged, also with its pixels enlarged to squares, as `xpnn draw --out` writes it.
 
     Strokes that overlap sideways by more than half, and are near one another, are one digit. What lies along the
     picture's border or far from the digits is passed over, and a remark says so.
@@ -112,8 +112,9 @@ def _read(
     confidence: Confidence | None,
 ) -> Photo:
     grey, zoom = _read_grey(path)
-    if not deskew and is_in_form(grey, shape):
-        return Photo([Digit(grey.astype(np.uint8).reshape(-1), (0, 0, shape[1], shape[0]))], [])
+    own = _each_pixel_once(grey, shape)
+    if not deskew and is_in_form(own, shape):
+        return Photo([Digit(own.astype(np.uint8).reshape(-1), _box(0, 0, grey.shape, zoom))], [])
     ink, rules = _ink(grey, path)
     labels, parts, passed_over = _marks(ink, path)
     groups = group(parts)
@@ -183,6 +184,15 @@ def _remarks(passed_over: list[tuple[int, int, int, int]], cut: list[tuple[int, 
         for first, last in cut
     ]
     return remarks
+
+
+def _each_pixel_once(grey: Grey, shape: tuple[int, int]) -> Grey:
+    """A picture whose pixels were enlarged to squares, as by `xpnn draw --out`, in its own size; others as they are."""
+    square = grey.shape[0] // shape[0]
+    if square < 2 or grey.shape != (square * shape[0], square * shape[1]):
+        return grey
+    small = grey[::square, ::square]
+    return small if np.array_equal(np.kron(small, np.ones((square, square), dtype=np.float32)), grey) else grey
 
 
 def _all_in_one(parts: list[Part]) -> list[Part]:
