@@ -92,10 +92,10 @@ def test_the_hour_on_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     get_and_train, _, query = (text for heading, _, text in steps("first-hour.md") if heading in OF_MNIST)
     get, train = get_and_train.splitlines()
     page = (DOCS / "first-hour.md").read_text(encoding="utf-8").replace("\n", " ")
-    draw, ask = "xpnn draw mnist --index 7 --out mine.png", "xpnn query model.safetensors mine.png"
+    draw, ask = "xpnn draw --index 7 --out mine.png", "xpnn query model.safetensors mine.png"
     assert f"`{draw}`" in page
     assert f"`{ask}`" in page
     for command in (get, f"{train} --epochs 1", "xpnn train", draw):
         typed(command)
     for command in (query, ask):
-        assert re.search(r"^mine\.png  3 ", typed(command), re.MULTILINE)
+        assert re.search(r"^mine\.png  7 ", typed(command), re.MULTILINE)
