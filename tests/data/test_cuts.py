@@ -56,6 +56,12 @@ def test_narrow_strokes_are_not_looked_at() -> None:
     assert piece.strokes is strokes
 
 
+def test_a_line_that_rises_slowly_is_left_whole() -> None:
+    strokes = np.kron(np.eye(10, dtype=np.float32), np.ones((5, 30), dtype=np.float32))
+    (piece,) = cut_apart(strokes, lambda several: pytest.fail("asked"))
+    assert piece.strokes is strokes
+
+
 def test_pieces_are_where_they_were() -> None:
     strokes = np.zeros((50, 80), dtype=np.float32)
     strokes[:, :20] = strokes[10:, 60:] = 1

@@ -55,6 +55,8 @@ def cut_apart(strokes: Strokes, confidence: Callable[[list[Strokes]], NDArray[np
     whole = {
         span: piece.strokes for span, piece in pieces.items() if piece and len(piece.strokes) > LOWEST * len(small)
     }
+    if not whole:  # a line that rises across the page, perhaps
+        return [Piece(strokes, 0, 0)]
     sure = confidence([*whole.values()]).tolist()
     chain = _surest(dict(zip(whole, sure, strict=True)), count)
     rows = np.linspace(0, len(small) - 1, height)
