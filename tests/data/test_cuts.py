@@ -50,14 +50,15 @@ def test_of_equally_sure_chains_the_shorter_is_taken() -> None:
     assert _surest({(0, 1): 1.0, (1, 2): 1.0, (0, 2): 1.0}, 2) == [0, 2]
 
 
-def test_narrow_strokes_are_not_looked_at() -> None:
-    strokes = np.ones((100, 90), dtype=np.float32)
+@pytest.mark.parametrize("shape", [(100, 90), (1, 1200), (20, 201)])
+def test_narrow_strokes_and_lines_are_not_looked_at(shape: tuple[int, int]) -> None:
+    strokes = np.ones(shape, dtype=np.float32)
     (piece,) = cut_apart(strokes, lambda several: pytest.fail("asked"))
     assert piece.strokes is strokes
 
 
 def test_a_line_that_rises_slowly_is_left_whole() -> None:
-    strokes = np.kron(np.eye(10, dtype=np.float32), np.ones((5, 30), dtype=np.float32))
+    strokes = np.kron(np.eye(10, dtype=np.float32), np.ones((6, 30), dtype=np.float32))
     (piece,) = cut_apart(strokes, lambda several: pytest.fail("asked"))
     assert piece.strokes is strokes
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 # All in units of the strokes' height.
 NARROW = 0.9  # narrower strokes are one digit: 3 of 4 digits are
+LONGEST = 10.0  # longer strokes are no digits, and would take long
 WIDEST = 1.6  # no digit is wider
 SPACING = 0.1  # between the middles of the cuts' ways
 SIDEWAYS = 0.1  # a cut leaves its middle by no more
@@ -43,7 +44,7 @@ def cut_apart(strokes: Strokes, confidence: Callable[[list[Strokes]], NDArray[np
                 They are cut only if each piece is surer to be one than the whole.
     """
     height, width = strokes.shape
-    if width <= NARROW * height:
+    if not NARROW * height < width <= LONGEST * height:
         return [Piece(strokes, 0, 0)]
     small = _reduced(strokes)
     count = round(width / height / SPACING)
