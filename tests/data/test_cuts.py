@@ -13,7 +13,7 @@ from xpnn.data.cuts import STEP, _surest, cut_apart, least_ink
 @pytest.mark.parametrize("seed", range(20))
 def test_no_path_crosses_less_ink(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    strokes = rng.random((5, 6), dtype=np.float32)
+    strokes = rng.integers(0, 2, (5, 6)).astype(np.float32)  # so that many paths cross as much
     middle, reach = rng.uniform(1, 5), 2.0
     within = [x for x in range(7) if abs(x - middle) <= reach]
     ink = np.pad(strokes, ((0, 0), (1, 1)), mode="edge")
@@ -48,6 +48,7 @@ def test_the_chain_is_the_surest_of_all(seed: int) -> None:
 
 def test_of_equally_sure_chains_the_shorter_is_taken() -> None:
     assert _surest({(0, 1): 1.0, (1, 2): 1.0, (0, 2): 1.0}, 2) == [0, 2]
+    assert _surest(dict.fromkeys([(0, 1), (1, 2), (2, 4), (0, 3), (3, 4)], 1.0), 4) == [0, 3, 4]
 
 
 @pytest.mark.parametrize("shape", [(100, 90), (1, 1200), (20, 201)])

@@ -205,6 +205,7 @@ def test_digits_that_touch_are_cut_apart(tmp_path: Path, numbers: tuple[int, ...
     assert len(read_digits(tmp_path / "touching.png")) == 1
     digits, remarks = read_photo(tmp_path / "touching.png", confidence=likeness)
     assert len(digits) == len(numbers)
+    assert np.diff([digit.box[0] for digit in digits]).min() > 60
     for digit, number in zip(digits, numbers, strict=True):
         cosines = {n: float(digit.pixels @ FORMS[n].astype(float) / np.linalg.norm(FORMS[n])) for n in FORMS}
         assert max(cosines, key=lambda n: cosines[n]) == number
