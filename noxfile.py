@@ -19,8 +19,6 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
-# Of the runs of many tests: a file's stay in one process, for they share what a fixture has learnt.
-WORKERS = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 PEERS = ("pytorch", "jax", "scikit-learn", "onnxruntime")  # of the benchmarks, each with a dependency group
 
 nox.needs_version = ">=2025.2.9"
@@ -60,9 +58,16 @@ def install(session: nox.Session, *more: str, group: str = "test") -> None:
         session.install("--no-deps", *map(str, Path(folder).glob("*.whl")))
 
 
-def run_pytest(session: nox.Session, devices: str, *arguments: str) -> None:
-    """Run pytest in tests/, where the tree's own xpnn can't be found: what is tested is what is installed."""
+def run_pytest(session: nox.Session, devices: str, *arguments: str, at_once: bool = False) -> None:
+    """Run pytest in tests/, where the tree's own xpnn can't be found: what is tested is what is installed.
+
+    at_once: in a process for each core, up to four. A file's tests stay in one, for they share what a fixture has
+             learnt; and BLAS has one thread in each, for its threads spin while they wait for a core.
+    """
     environment = {"XPNN_TEST_DEVICES": devices}
+    if at_once:
+        arguments += ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
+        environment["OPENBLAS_NUM_THREADS"] = "1"
     if "XPNN_DATA_DIR" in os.environ:  # absolute, since the tests run in another folder
         environment["XPNN_DATA_DIR"] = str(Path(os.environ["XPNN_DATA_DIR"]).absolute())
     session.chdir(ROOT / "tests")
@@ -73,21 +78,21 @@ def run_pytest(session: nox.Session, devices: str, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on the CPU and on the fake device, with this Python."""
     install(session)
-    run_pytest(session, "cpu,fake", *WORKERS)
+    run_pytest(session, "cpu,fake", at_once=True)
 
 
 @nox.session(default=False, python=nox.project.python_versions(PYPROJECT))
 def matrix(session: nox.Session) -> None:
     """Run the tests with every Python that the classifiers name; a missing one is skipped (an error with CI set)."""
     install(session)
-    run_pytest(session, "cpu,fake", *WORKERS)
+    run_pytest(session, "cpu,fake", at_once=True)
 
 
 @nox.session(default=False)
 def floors(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows; with Python 3.11 or 3.12."""
     install(session, *(dependency.replace(">=", "==") for dependency in DEPENDENCIES))
-    run_pytest(session, "cpu,fake", *WORKERS)
+    run_pytest(session, "cpu,fake", at_once=True)
 
 
 @nox.session(default=sys.platform == "linux" and sys.version_info < (3, 14))  # where Atheris is
@@ -123,7 +128,7 @@ def jit(session: nox.Session) -> None:
     """Compare the loops that Numba compiles with NumPy's."""
     install(session, *PYPROJECT["project"]["optional-dependencies"]["jit"], group="tools")
     tests = ["fast/test_compiled.py", "fast/test_deferred.py", "test_resume.py::test_the_compiled_steps"]
-    run_pytest(session, "cpu,fake", *tests, *WORKERS)
+    run_pytest(session, "cpu,fake", *tests, at_once=True)
 
 
 @nox.session(default=False)
