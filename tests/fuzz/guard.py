@@ -39,6 +39,7 @@ LONGEST_MESSAGE = 2000
 FORBIDDEN = ("subprocess.", "socket.", "os.", "shutil.", "pickle.", "marshal.", "ctypes.", "urllib.", "pty.", "syslog.")
 LINUX = Path("/proc/self")
 ABOUT_THE_MACHINE = ("/proc/", "/sys/")  # how much memory is free is asked there
+NO_FILE = "<string>"  # where Python 3.13 looks for the line of a text in memory that it can't parse, to show it
 HARMLESS = ("os.listdir", "os.scandir", "os.putenv")
 
 _watched: str | None = None  # the only folder in which files may be opened, while a reader runs
@@ -147,7 +148,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _is_broken(event: str, arguments: tuple[Any, ...]) -> bool:
     if event == "open":
-        return _writes(arguments[2]) or not str(arguments[0]).startswith((str(_watched), *ABOUT_THE_MACHINE))
+        name = str(arguments[0])
+        return _writes(arguments[2]) or not (name == NO_FILE or name.startswith((str(_watched), *ABOUT_THE_MACHINE)))
     if event == "exec":  # exec and eval alike
         return not _is_of_a_module(arguments[0].co_filename)
     return event.startswith(FORBIDDEN) and event not in HARMLESS
