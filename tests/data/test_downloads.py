@@ -7,6 +7,7 @@ import hashlib
 import io
 import socket
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -117,11 +118,12 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, mirror: Mirror, get: Words
     assert get[0].endswith("answers 503 (Service Unavailable); trying again")
 
 
-@pytest.mark.parametrize(("status", "words"), [("404", "Not Found"), ("416", "Requested Range Not Satisfiable")])
+@pytest.mark.parametrize("status", [404, 416])
 def test_a_refusal_sends_to_the_second_mirror_at_once(
-    tmp_path: Path, mirror: Mirror, second: Mirror, get: Words, status: str, words: str
+    tmp_path: Path, mirror: Mirror, second: Mirror, get: Words, status: int
 ) -> None:
-    mirror.troubles[NAME] = [status]
+    mirror.troubles[NAME] = [str(status)]
+    words = HTTPStatus(status).phrase  # Python 3.13 calls 416 otherwise than 3.12
     assert get(tmp_path, mirror, second).read_bytes() == CONTENT
     assert (len(mirror.requests), len(second.requests)) == (1, 1)
     assert get[0].lower() == f"{mirror.address[:-1]} answers {status} ({words})".lower()
