@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 OTHERS = {  # programs' options that are not xpnn's: those of benchmarks/, nox, pip, ruff and TensorBoard
-    *("--quick", "--framework", "--case", "--part", "--minutes", "--seeds", "--held-out"),
+    *("--quick", "--framework", "--case", "--part", "--minutes", "--seeds", "--held-out", "--pages"),
     *("--list", "--group", "--fix", "--logdir"),
 }
 

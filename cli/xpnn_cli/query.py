@@ -136,7 +136,8 @@ def _read(
     if form == "picture":
         height, width = shape = _shape(path, net)
         click.echo(f"{path}: read as {height} x {width} pixels", err=True)
-        gives_confidence = net.output in ("sigmoid", "softmax") and len(net.labels) > 1
+        # Only digits of square pictures are cut apart: others may be as wide as they like.
+        gives_confidence = height == width and net.output in ("sigmoid", "softmax") and len(net.labels) > 1
         confidence = partial(_confidence, net) if gives_confidence else None
         digits, remarks = read_photo(path, shape, deskew=deskew, confidence=confidence)
         for remark in remarks:
