@@ -33,7 +33,7 @@ from xpnn.files import write_atomically
 from xpnn.recipes import Recipe
 from xpnn.stored import are_in_file
 from xpnn_cli.augmentation import AUGMENTATION
-from xpnn_cli.devices import blas, version
+from xpnn_cli.devices import blas
 from xpnn_cli.settings import LBFGS, PENALTIES, WITH_LBFGS
 from xpnn_cli.threads import THREADS
 
@@ -189,7 +189,7 @@ def _write(path: Path, values: Mapping[str, Any], made: Mapping[str, Any]) -> No
     import tomli_w
 
     text = (
-        f"# All settings of a run of xpnn {version()}. `xpnn train --config` of this file\n"
+        f"# All settings of a run of xpnn {xpnn.__version__}. `xpnn train --config` of this file\n"
         "# repeats it; `xpnn train --resume` of its folder goes on with it.\n\n"
     )
     try:
@@ -239,7 +239,7 @@ def surroundings(net: xpnn.MLP) -> dict[str, str]:
     """What the last bits of a result may depend on, beside settings and data."""
     library = blas()
     found = {
-        "xpnn": version(),
+        "xpnn": xpnn.__version__,
         "numpy": np.__version__,
         "blas": f"{library['name']}, threads: {library['threads']}",
         "device": net.device.kind,

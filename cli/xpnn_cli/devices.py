@@ -9,6 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
+import xpnn
 from xpnn.backend import Device, why_no_cuda
 from xpnn_cli.options import json_option, print_json
 from xpnn_cli.threads import default_threads
@@ -20,7 +21,7 @@ def devices(as_json: bool) -> None:
     """Show the devices that xpnn can use here, versions, and why CUDA can't be used if it can't."""
     problem = why_no_cuda()
     found = {
-        "xpnn": version(),
+        "xpnn": xpnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "cpu": {"name": _processor(), "cores": os.cpu_count(), "blas": blas(), "threads": _threads()},
@@ -49,13 +50,6 @@ def blas() -> dict[str, Any]:
     if not pools:  # Accelerate, for one, has no thread pool to ask about
         return {"name": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"], "threads": None}
     return {"name": f"{pools[0]['internal_api']} {pools[0]['version']}", "threads": pools[0]["num_threads"]}
-
-
-def version() -> str:
-    """Which xpnn is installed."""
-    import importlib.metadata  # with Python's modules for mail and ZIP files: a tenth of the time of `xpnn --help`
-
-    return importlib.metadata.version("xpnn")
 
 
 def _threads() -> int | None:
