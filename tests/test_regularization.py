@@ -199,6 +199,13 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], message: 
         Regularization(**settings)
 
 
+@pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"max_norm": 2.0}])
+def test_what_is_for_hidden_layers_alone_is_refused_without_any(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="are for hidden layers, and this net has none: leave them out"):
+        train(MLP([5, 3]), (X, LABELS), regularization=Regularization(**settings))
+    train(MLP([5, 3]), (X, LABELS), regularization=Regularization(input_dropout=0.3, l2=0.1))
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
 def test_average_decay_out_of_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=r"average_decay must lie in \[0, 1\)"):

@@ -91,6 +91,8 @@ class Regularizer:
 
     def __init__(self, settings: Regularization, net: MLP, gradient: Array, rows: int, seed: int) -> None:
         xp, (n_in, *hidden, _) = net.xp, net.sizes
+        if not hidden and (settings.dropout or settings.max_norm):
+            raise ValueError("dropout and max_norm are for hidden layers, and this net has none: leave them out")
         self.settings = settings
         self.weights, self.weight_gradient, self.gradient = net.weights, gradient[: net.weights.size], gradient
         self.hidden_weights = [layer.W for layer in net.layers[:-1]]

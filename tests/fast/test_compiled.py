@@ -66,7 +66,9 @@ BATCHES = {
     "average": Case(optimizer=ADAM, batch_size=5, options={"average_decay": 0.9}),
     "augmentation": Case((9, 6, 4), optimizer=ADAM, batch_size=5, pixels=True, options=AUGMENTED),
     "augmentation and dropout": Case((9, 6, 4), batch_size=32, options=AUGMENTED | DROPOUT),
-    "dropout without hidden layers": Case((7, 4), batch_size=20, options=DROPOUT),
+    "input dropout without hidden layers": Case(
+        (7, 4), batch_size=20, options={"regularization": Regularization(input_dropout=0.3)}
+    ),
     "book, adam": Case((7, 6, 5, 4), {"hidden": "tanh", "output": "sigmoid"}, ADAM, 5, options={"error_rule": "book"}),
 }
 KNOWN = {name: case for name, case in (CASES | BATCHES).items() if compiled.is_known(MLP(case.sizes, **case.net))}
