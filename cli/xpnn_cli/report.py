@@ -87,6 +87,7 @@ def report(net: xpnn.MLP, dataset: xpnn.Dataset, result: dict[str, Any]) -> str:
     is_known = dataset.name in NAMES or dataset.labels == tuple(map(str, range(dataset.classes)))
     holds_digits = dataset.columns is None and is_known  # for which alone `xpnn query` looks in a picture
     on = "" if dataset.name == "digits" else f" {dataset.name}" if dataset.name in NAMES else " DATA"
+    draw = f"\n  xpnn draw{on}{labels} --out picture.png" if holds_digits else ""
     return f"""\
 {sizes} network, {result["parameters"]:,} parameters, trained on {result["rows"]:,} rows \
 in {result["train_seconds"]:.1f} s on {result["device"]}{best}
@@ -95,5 +96,5 @@ in {result["train_seconds"]:.1f} s on {result["device"]}{best}
 {predictions_picture(net, rows, shape) if dataset.columns is None else predictions(net, rows)}
 
 saved {result["model"]}; now try
-  xpnn test {model}{on}{labels}
+  xpnn test {model}{on}{labels}{draw}
   xpnn query {model} {"picture.png" if holds_digits else "DATA"}"""

@@ -149,7 +149,8 @@ def test_a_bar_on_a_terminal(run: Run, mirror: Mirror, monkeypatch: pytest.Monke
 def test_a_net_knows_the_names_of_its_classes(run: Run, mirror: Mirror) -> None:
     run("data", "get", "kmnist")
     result = run("train", "kmnist", "--hidden", "20", "--epochs", "60", "--device", "cpu")
-    assert "xpnn test model.safetensors kmnist" in result.stdout
+    tries = ["xpnn test model.safetensors kmnist", "xpnn draw kmnist --out picture.png"]
+    assert "now try\n  " + "\n  ".join([*tries, "xpnn query model.safetensors picture.png"]) in result.stdout
     report = run("test", "model.safetensors", "kmnist", "--device", "cpu").stdout.splitlines()
     rows = [line for line in report if line.lstrip().startswith("き")]
     assert len(rows) == 2
