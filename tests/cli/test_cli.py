@@ -663,7 +663,7 @@ def test_any_row_of_a_file_is_drawn_whatever_its_label(run: Run) -> None:
 def test_devices_without_a_gpu(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     found = json.loads(run("devices", "--json").stdout)
-    assert found["numpy"] == np.__version__
+    assert (found["xpnn"], found["numpy"]) == (xpnn.__version__, np.__version__)
     assert found["cpu"]["cores"] == os.cpu_count()
     assert found["cpu"]["blas"]["name"]
     assert (found["cuda"]["usable"], found["cuda"]["problem"][:21]) == (False, "CuPy is not installed")

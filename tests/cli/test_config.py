@@ -82,7 +82,7 @@ def test_a_table_is_repeated_from_another_folder(run: Run, monkeypatch: pytest.M
 def test_the_file_tells_how_the_run_was_made(run: Run) -> None:
     run("train", "--run", "a", *SHORT)
     made = tomllib.loads(Path("a/config.toml").read_text())["made"]
-    assert made["numpy"] == np.__version__
+    assert (made["xpnn"], made["numpy"]) == (xpnn.__version__, np.__version__)
     assert made["rows"] == 1442
     assert len(made["data_sha256"]) == 64
     assert {"command", "started", "xpnn", "python", "blas", "device"} <= made.keys()
