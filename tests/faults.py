@@ -201,7 +201,7 @@ def _work(main: Callable[..., Any], wish: dict[str, Any]) -> None:
     """Be the process."""
     import resource  # which Windows hasn't got
 
-    from xpnn_cli import runs
+    from xpnn_cli import keeper
 
     code, logs = CRASHED, wish["logs"]
     os.dup2(os.open(f"{logs}.out", os.O_WRONLY), 1)
@@ -216,7 +216,7 @@ def _work(main: Callable[..., Any], wish: dict[str, Any]) -> None:
     if signal.SIGINT in wish.get("signals", ()):
         warnings.simplefilter("ignore", ResourceWarning)  # Ctrl-C may come between a file's opening and its with block
     looks = iter(range(10**9))
-    runs.time = SimpleNamespace(monotonic=lambda: float(next(looks)))  # type: ignore[assignment, attr-defined]
+    keeper.time = SimpleNamespace(monotonic=lambda: float(next(looks)))  # type: ignore[assignment, attr-defined]
     faults = Faults(wish.get("at", 0), wish.get("fault", {}))
     faults.install()
     try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from faults import Done, Server
-from xpnn_cli.runs import Keeper
+from xpnn_cli.keeper import Keeper
 
 import xpnn
 from xpnn.runs import RunFolder

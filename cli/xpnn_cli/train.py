@@ -17,6 +17,7 @@ from xpnn.files import check_writable
 from xpnn.history import Record
 from xpnn.recipes import Recipe
 from xpnn.scaling import Standardization
+from xpnn_cli.keeper import Every, Keeper
 from xpnn_cli.options import (
     GroupedCommand,
     GroupedOption,
@@ -30,7 +31,7 @@ from xpnn_cli.options import (
 )
 from xpnn_cli.progress import TrainingProgress, in_turn, reading_bar, say_of_rows
 from xpnn_cli.report import report, summary
-from xpnn_cli.runs import Every, Keeper, opened, place_for_the_model, run_options
+from xpnn_cli.runs import opened, place_for_the_model, run_options
 from xpnn_cli.same_data import checked_data
 from xpnn_cli.settings import LBFGS, POSITIVE, recipe_options, usage_errors
 from xpnn_cli.tables import (

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from kept_run import EVERYTHING, STEPS, kept, one_line, signalled
-from xpnn_cli.runs import Every, Keeper
+from xpnn_cli.keeper import Every, Keeper
 from xpnn_cli.signals import stop_requests
 
 import xpnn
@@ -87,7 +87,7 @@ def test_killed_and_resumed_from_the_last_checkpoint(run: Run, tmp_path: Path) -
     program = f"""
 import os, signal, sys
 from xpnn_cli import main
-from xpnn_cli.runs import Keeper
+from xpnn_cli.keeper import Keeper
 after_epoch = Keeper.after_epoch
 def dies(self):
     after_epoch(self)
@@ -364,7 +364,7 @@ def test_when_checkpoints_are_due() -> None:
 
 def test_a_time_makes_checkpoints_within_epochs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr("xpnn_cli.runs.time.monotonic", lambda: float(next(clock)))  # a second for each look
+    monkeypatch.setattr("xpnn_cli.keeper.time.monotonic", lambda: float(next(clock)))  # a second for each look
     saved: list[tuple[int, int]] = []
     save = Keeper._save
 
