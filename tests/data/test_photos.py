@@ -219,6 +219,16 @@ def test_strokes_stay_whole_where_their_parts_are_no_surer(tmp_path: Path) -> No
     assert digit.box == read_digits(tmp_path / "wide.png")[0].box
 
 
+def test_a_page_of_words_is_not_cut_apart(tmp_path: Path) -> None:
+    page = Image.new("L", (800, 1000), 255)
+    for number in range(32):
+        left, top = 40 + number % 4 * 190, 40 + number // 4 * 115
+        ImageDraw.Draw(page).rectangle((left, top, left + 130, top + 40), fill=0)
+    page.save(tmp_path / "words.png")
+    digits, remarks = read_photo(tmp_path / "words.png", confidence=lambda rows: pytest.fail("asked"))
+    assert (len(digits), remarks) == (32, [])
+
+
 # -- specks -----------------------------------------------------------------------------------------------------------
 
 

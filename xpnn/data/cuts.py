@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 # All in units of the strokes' height.
 NARROW = 0.9  # narrower strokes are one digit: 3 of 4 digits are
-LONGEST = 10.0  # longer strokes are no digits, and would take long
+LONGEST = 6.0  # longer strokes are no digits, and would take long
 WIDEST = 1.6  # no digit is wider
 SPACING = 0.1  # between the middles of the cuts' ways
 SIDEWAYS = 0.1  # a cut leaves its middle by no more
 LOWEST = 0.6  # no piece is lower
-ROWS = 100  # pixels, to which higher strokes are reduced
+FEWEST_ROWS, ROWS = 10, 100  # pixels: lower strokes tell too little, higher ones are reduced
 STEP = 0.01  # of a pixel's ink: what a step sideways costs
 
 Strokes = NDArray[np.float32]
@@ -44,7 +44,7 @@ def cut_apart(strokes: Strokes, confidence: Callable[[list[Strokes]], NDArray[np
                 They are cut only if each piece is surer to be one than the whole.
     """
     height, width = strokes.shape
-    if not NARROW * height < width <= LONGEST * height:
+    if height < FEWEST_ROWS or not NARROW * height < width <= LONGEST * height:
         return [Piece(strokes, 0, 0)]
     small = _reduced(strokes)
     count = round(width / height / SPACING)

@@ -33,6 +33,7 @@ WORKING_SIZE = (400, 1200)  # pixels of the shorter and the longer side; larger 
 MOST_SCANS = 100  # of a JPEG, each of which takes as long as the picture; progressive ones have ten
 REDUCE_FIRST = "reduce it first"
 MOST_PARTS = 500  # components in a picture of digits; texture and noise have more
+MOST_CUT = 30  # digits of a picture in which some may touch; of a page of words each would be cut apart, for seconds
 
 
 def is_image(head: bytes) -> bool:
@@ -127,7 +128,7 @@ def _read(
     def pieces_of(part: Part) -> list[Piece]:
         area = slice(part.top, part.bottom), slice(part.left, part.right)
         strokes = np.where(np.isin(labels[area], part.labels), ink[area], np.float32(0))
-        if confidence is None:
+        if confidence is None or len(groups) > MOST_CUT:
             return [Piece(strokes, 0, 0)]
         return cut_apart(strokes, lambda several: confidence(np.stack([in_form(one) for one in several])))
 
