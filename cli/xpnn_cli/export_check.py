@@ -40,7 +40,7 @@ def compared(net: xpnn.MLP, model: str, path: Path, data: str, rows: Any) -> dic
         problem = f"its rows are {rows.dtype}, and {path} takes uint8: give --input-dtype {rows.dtype}"
         raise xpnn.DataError(problem, data)
     names = [output.name for output in session.get_outputs()]
-    single, exact = net.to(dtype="float32"), net.to(dtype="float64")
+    other = net.to(dtype="float64" if net.dtype == "float32" else "float32")
     count, differing, difference, rounding, largest, same_names = 0, 0, 0.0, 0.0, 1.0, True
     for block in chunks(rows):
         for start in range(0, len(block), CHECKED_ROWS):
@@ -48,10 +48,11 @@ def compared(net: xpnn.MLP, model: str, path: Path, data: str, rows: Any) -> dic
             found = dict(zip(names, session.run(None, {"inputs": inputs}), strict=True))
             label, outputs = found.pop("label", None), *found.values()
             with np.errstate(all="ignore"):
-                expected, *pair = (one.query(inputs).astype("float64") for one in (net, single, exact))
+                expected, by_other = (one.query(inputs).astype("float64") for one in (net, other))
             refuse_unless_finite(expected, model, net.output)
             difference = max(difference, _distance(outputs, expected))
-            rounding, largest = max(rounding, _distance(*pair)), max(largest, float(np.abs(expected).max()))
+            rounding = max(rounding, _distance(expected, by_other))
+            largest = max(largest, float(np.abs(expected).max()))
             if label is not None:
                 differing += int((outputs.argmax(axis=1) != expected.argmax(axis=1)).sum())
                 labels = np.array(net.labels)[outputs.argmax(axis=1)]
