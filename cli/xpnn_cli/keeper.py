@@ -76,9 +76,8 @@ class Keeper:
     ) -> None:
         if every is not None and settings.optimizer == LBFGS:
             raise click.UsageError("--checkpoint-every doesn't go with --optimizer lbfgs, which can't go on half-way.")
-        self.folder, self.net, self.scaling, self.metric = folder, net, scaling, settings.metric
+        self.folder, self.recipe, self.net, self.scaling = folder, settings, net, scaling
         self.every = every or USUAL
-        self.recipe = settings
         self.settings: dict[str, Any] = {}  # as the file has them
         self.history: list[Record] = []
         self.went_on_after = 0  # so many epochs
@@ -87,11 +86,11 @@ class Keeper:
         self.request = StopRequest()
         self.saved_at = time.monotonic()
 
-    def begin(self, settings: Recipe, samples: xpnn.Samples, digest: str) -> None:
+    def begin(self, samples: xpnn.Samples, digest: str) -> None:
         """Write the configuration down; digest: of the data, of which the samples are learnt from."""
         ctx = click.get_current_context()
         made = made_by(self.net, samples, digest, ctx.params["out"])
-        self.settings = write_config(self.folder.config, ctx, settings, self.net, made)
+        self.settings = write_config(self.folder.config, ctx, self.recipe, self.net, made)
 
     def go_on(self, start: Start) -> None:
         """Go on there, and have the history end there. Raises XpnnError if the folder can't be written."""
@@ -188,7 +187,8 @@ class Keeper:
         if self.epochs is None:
             return None
         state = self.epochs.state(copied=False)  # it is written at once
-        metric = self.metric if self.metric in (self.history or [{}])[-1] else "loss"
+        metric = self.recipe.metric
+        metric = metric if metric in (self.history or [{}])[-1] else "loss"
         self.folder.save(
             self.net, state, self.history, metric=metric, settings=self.settings, target_scaling=self.scaling
         )

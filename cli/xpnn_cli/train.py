@@ -170,7 +170,7 @@ def train(
         apart = None if validation is dataset.test else validation
         digest = checked_data(folder, resume is not None, dataset.train, apart, dataset.test)
         if keeper is not None:
-            keeper.begin(settings, dataset.train, digest) if start is None else keeper.go_on(start)
+            keeper.begin(dataset.train, digest) if start is None else keeper.go_on(start)
         work = _Work(net, settings, out, scaling, keeper)
         records = _learn(work, dataset, validation, seed)
     seconds = time.perf_counter() - started
