@@ -75,8 +75,7 @@ def noisy(inputs: Array, deviation: float, seed: int = 0) -> Array:
     draws = Draws(xp, [(NOISE, noise)], seed)
     draws.begin_epoch(0, 1)
     draws.draw(xp.zeros(1, dtype="int64"))
-    xp.multiply(noise.values, deviation, out=noise.values)
-    return inputs + noise.values
+    return inputs + deviation * noise.values
 
 
 class Regularizer:
