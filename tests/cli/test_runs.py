@@ -37,6 +37,19 @@ def _ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def test_the_best_checkpoint_is_so_by_the_metric_that_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, metrics = RunFolder.save, []
+
+    def noted(folder: RunFolder, *arguments: Any, metric: str, **options: Any) -> Path:
+        metrics.append(metric)
+        return save(folder, *arguments, metric=metric, **options)
+
+    monkeypatch.setattr(RunFolder, "save", noted)
+    often = ("--epochs", "2", "--checkpoint-every", "1")
+    run("train", "--run", "a", *often, "--patience", "2", "--metric", "validation_accuracy")
+    assert metrics == ["validation_accuracy"] * 2
+
+
 @pytest.mark.parametrize("options", [EVERYTHING, ["--epochs", "3"], ["--recipe", "seed", "--epochs", "2"]])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_in_an_epoch_and_resumed(
